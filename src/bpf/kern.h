@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The few kernel structures that the programs read, relocated by BTF (CO-RE), and constants that old headers lack. */
+#pragma once
+
+#define __ksym_struct __attribute__((preserve_access_index))
+
+struct kernfs_node {
+	__u64 id;
+} __ksym_struct;
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} __ksym_struct;
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+} __ksym_struct;
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup; /* since 5.15; before, a word that may hold two numbers instead */
+} __ksym_struct;
+
+struct net_device {
+	int ifindex;
+} __ksym_struct;
+
+struct dst_entry {
+	struct net_device *dev;
+} __ksym_struct;
+
+struct sock_common {
+	unsigned short skc_family;
+	unsigned char skc_state;
+} __ksym_struct;
+
+struct sock {
+	struct sock_common __sk_common;
+	struct dst_entry *sk_dst_cache;
+	struct sock_cgroup_data sk_cgrp_data;
+	unsigned long sk_max_pacing_rate;
+} __ksym_struct;
+
+struct inet_connection_sock;
+
+struct tcp_sock {
+	__u8 bpf_sock_ops_cb_flags;
+	__u32 mss_cache;
+	__u32 srtt_us;
+} __ksym_struct;
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+} __ksym_struct;
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+} __ksym_struct;
+
+enum pp_kernel_constants {
+	PP_LOOPBACK_IFINDEX = 1, /* the same in every network namespace */
+	PP_SOL_SOCKET = 1,
+	PP_SO_MAX_PACING_RATE = 47,
+	PP_SOL_TCP = 6,
+	PP_TCP_BPF_IW = 1001,
+	PP_TCP_BPF_SNDCWND_CLAMP = 1002,
+	PP_TCP_BPF_SOCK_OPS_CB_FLAGS = 1008, /* since 6.12 */
+	PP_TCP_ESTABLISHED = 1,
+	PP_TCP_LISTEN = 10,
+	PP_UNLIMITED = 0x7fffffff, /* a congestion window clamp or slow start threshold that never binds */
+};

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The control law of a pipe: pure arithmetic on a struct pp_pipe and a flow's share of it, without helpers and without
+ * a clock of its own, so that it compiles for the kernel, for unit tests and for the simulator alike.
+ *
+ * An explicit-rate law of RCP's family (Dukkipati, "Rate Control Protocol", 2008). In each epoch a pipe of capacity C
+ * measures the arrival rate y, the standing virtual queue q (its least value: a burst of two segments at 1 Mbit/s is
+ * 23 ms of "queue" that no one stands in) and the number n of big flows: those that used half of what they were
+ * allowed. goal = C - drain(q); R <- R * goal / y, in half steps near the goal; then R is held above
+ * (goal - small) / n, where small is what all flows that are not big sent. n flows at that rate cannot exceed the goal,
+ * so the floor is safe; without it R dips far below the fair share after an overload and BBR forgets its bandwidth.
+ * R is common to all flows: multiplicative steps keep it fair, only the sum needs control.
+ *
+ * A flow is young until the epoch after that of its first data. Young flows get an equal share that counts all that
+ * were born with them; while a queue stands each takes a turn: turns are handed out one after another, at rate C, from
+ * the moment the queue is gone, so that flows that open together neither pile up nor march in step afterwards.
+ *
+ * Concurrency: vt, the sums and the counters are atomic. Everything else is written without a lock; a lost race costs
+ * one sample of qmin, one count of n, or a pace that is one epoch old.
+ */
+#pragma once
+
+#include "abi.h"
+
+#define PP_NSEC 1000000000ULL
+#define PP_MSEC 1000000ULL
+#define PP_USEC 1000ULL
+#define PP_TICKS 8                       /* vt counts ns << 8: at 400 Gbit/s a packet of 64 bytes is 1.28 ns */
+#define PP_CREDIT (1 * PP_MSEC)          /* how far the clock may lie in the past: what an idle moment may make up for */
+#define PP_EPOCH_MIN (10 * PP_MSEC)
+#define PP_EPOCH_MAX PP_NSEC
+#define PP_MSS_DEFAULT 1500U
+#define PP_RATE_MAX 125000000000000ULL   /* 1 Pbit/s */
+
+/* What one flow did in one pipe. Lives in the socket's record; written under the socket's lock for TCP. */
+struct pp_share {
+	__u64 bytes; /* sent in epoch `epoch` */
+	__u64 pace;  /* what the flow was last told it may send, bytes/s; 0: nothing yet */
+	__u64 turn;  /* an opening flow's turn: it sends nothing before, ns; 0: it needs none */
+	__u32 epoch;
+	__u32 first; /* epoch of the first data, plus one; 0: no data yet */
+	__u32 big;
+	__u32 pad;
+};
+
+static inline __u64 pp_min(__u64 a, __u64 b) { return a < b ? a : b; }
+static inline __u64 pp_max(__u64 a, __u64 b) { return a > b ? a : b; }
+
+/* The L3 size of a full segment of the pipe's flows. */
+static inline __u64 pp_law_mss(const struct pp_pipe *p)
+{
+	__u64 m = pp_max(p->mss, p->mss_now);
+
+	return m ? m : PP_MSS_DEFAULT;
+}
+
+/* The limit as the law uses it: never 0. */
+static inline __u64 pp_law_rate(const struct pp_pipe *p)
+{
+	return pp_min(pp_max(p->rate, 1), PP_RATE_MAX);
+}
+
+/*
+ * Length of an epoch in ns: time for two bursts of a flow at R and eight of the pipe, a burst being the two segments
+ * that TCP sends at least. Shorter epochs see the bursts instead of the rate.
+ */
+static inline __u64 pp_law_epoch(const struct pp_pipe *p)
+{
+	__u64 burst = 2 * pp_law_mss(p) * PP_NSEC;
+	__u64 T = pp_max(2 * burst / pp_max(p->R, 1), 8 * burst / pp_law_rate(p));
+
+	return pp_min(pp_max(T, PP_EPOCH_MIN), PP_EPOCH_MAX);
+}
+
+/* Standing virtual queue at time now, in ns. */
+static inline __u64 pp_law_queue(const struct pp_pipe *p, __u64 now)
+{
+	__u64 ahead = p->vt - (now << PP_TICKS);
+
+	return (__s64)ahead > 0 ? ahead >> PP_TICKS : 0;
+}
+
+static inline int pp_law_young(const struct pp_pipe *p, const struct pp_share *s)
+{
+	return !s->first || p->epoch_no + 1 - s->first < 2;
+}
+
+/* Take a turn of one burst behind all that were given before and behind the queue q. */
+static inline __u64 pp_law_turn(struct pp_pipe *p, __u64 now, __u64 q, __u64 C)
+{
+	__u64 cost = 2 * pp_law_mss(p) * PP_NSEC / C, old = p->turn, start = now + q;
+
+	if ((__s64)(old - start) > 0)
+		start = old;
+	/* a lost race gives two flows the same turn */
+	__sync_val_compare_and_swap(&p->turn, old, start + cost);
+	return start;
+}
+
+/* R for the limit as it is now, which may have changed since the last epoch. */
+static inline __u64 pp_law_fair(const struct pp_pipe *p)
+{
+	__u64 C = pp_law_rate(p), R = p->R, was = p->C;
+
+	if (!R || !was)
+		return C;
+	if (C == was)
+		return R;
+	if (C > was)
+		return pp_max(R, C * 16 / pp_max(p->n16, 16));
+	return pp_max(R * (C * 1024 / was) / 1024, 1);
+}
+
+/* What the flow may send now, bytes/s. Hands out a turn to a flow that opens while a queue stands. */
+static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now)
+{
+	__u64 C = pp_law_rate(p), R = pp_law_fair(p), r = R, q;
+
+	if (!s->first) {
+		r = C / 16;
+	} else if (pp_law_young(p, s)) {
+		r = C / pp_max(p->n16 / 16 + p->born + p->born_prev, 1);
+		q = pp_law_queue(p, now);
+		if (!s->turn && q > PP_MSEC)
+			s->turn = pp_law_turn(p, now, q, C);
+	}
+	if (s->turn) {
+		if ((__s64)(s->turn - now) > (__s64)PP_MSEC)
+			r = pp_min(r, 2 * pp_law_mss(p) * PP_NSEC / (s->turn - now));
+		else
+			s->turn = !!pp_law_young(p, s);
+	}
+	s->pace = pp_max(pp_min(r, R), 1);
+	return s->pace;
+}
+
+/* Count the flow's packet: is the flow new, is it big? */
+static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len, __u64 q, __u64 T)
+{
+	__u32 e = p->epoch_no, n;
+	__u64 C = pp_law_rate(p), mine;
+
+	if (!s->first && len > 200) {
+		s->first = e + 1;
+		__sync_fetch_and_add(&p->born, 1);
+	}
+	if (s->epoch != e) {
+		s->epoch = e;
+		s->bytes = 0;
+		s->big = 0;
+	}
+	s->bytes += len;
+	if (s->big) {
+		__sync_fetch_and_add(&p->big_bytes, len);
+		return;
+	}
+	mine = s->pace && s->pace < p->R ? s->pace : p->R;
+	if (s->bytes * 2 <= mine * (T / PP_USEC) / 1000000)
+		return;
+	s->big = 1;
+	__sync_fetch_and_add(&p->big_bytes, s->bytes);
+	__sync_fetch_and_add(&p->nbig, 1);
+	if (pp_law_young(p, s))
+		__sync_fetch_and_add(&p->young_big, 1);
+	/* more flows than thought, and a queue: the equal share at once, not at the end of the epoch */
+	n = p->nbig;
+	if (q > T / 4 && n * 16 > p->n16) {
+		p->n16 = n * 16;
+		if (p->R > C / n)
+			p->R = C / n;
+	}
+}
+
+/* R * goal / y in bounded steps: at most x1.5, at least x0.25, half of it near the goal. */
+static inline __u64 pp_law_step(__u64 R, __u64 goal, __u64 y)
+{
+	__u64 ratio = goal * 1024 / pp_max(y, 1);
+
+	ratio = pp_min(pp_max(ratio, 256), 1536);
+	if (ratio > 900)
+		ratio = 512 + ratio / 2;
+	return R * ratio / 1024;
+}
+
+/* End the epoch if it is over: a new R. dt is bounded first, so that no product overflows at 1 Pbit/s. */
+static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
+{
+	__u64 last = p->last, dt = now - last, C = pp_law_rate(p);
+	__u64 bytes, big, q, y, small, goal, low, R;
+	__u32 n16, nbig, young;
+
+	if (dt < T || __sync_val_compare_and_swap(&p->last, last, now) != last)
+		return;
+	bytes = __sync_lock_test_and_set(&p->win_bytes, 0);
+	big = __sync_lock_test_and_set(&p->big_bytes, 0);
+	q = __sync_lock_test_and_set(&p->qmin, ~0ULL);
+	nbig = __sync_lock_test_and_set(&p->nbig, 0);
+	young = __sync_lock_test_and_set(&p->young_big, 0);
+	p->born_prev = __sync_lock_test_and_set(&p->born, 0);
+	p->mss = __sync_lock_test_and_set(&p->mss_now, 0);
+	p->epoch_no++;
+	if (dt > 8 * T || p->C != C || !p->R) {
+		/* idle, or another limit: begin anew; flows that go on are counted again within this epoch */
+		p->R = dt > 8 * T ? C : pp_law_fair(p);
+		p->n16 = dt > 8 * T ? 16 : pp_max(p->n16, 16);
+		p->C = C;
+		p->y = dt > 8 * T ? 0 : bytes * 1000000 / (dt / PP_USEC);
+		return;
+	}
+	n16 = p->n16;
+	n16 = nbig * 16 >= n16 ? nbig * 16 : n16 - (n16 - nbig * 16 + 3) / 4;
+	p->n16 = n16 = pp_max(n16, 16);
+	if (q == ~0ULL)
+		q = 0;
+	p->y = y = bytes * 1000000 / (dt / PP_USEC);
+	small = bytes > big ? (bytes - big) * 1000000 / (dt / PP_USEC) : 0;
+	goal = C - C * pp_min(q * 64 / T, 64) / 256;
+	low = (goal > small ? goal - small : 0) * 16 / n16;
+	R = pp_min(pp_law_step(p->R, goal, y), C + C / 16);
+	/* when a young flow turns out big all start again from the equal share */
+	if (R < low || (young && R > low))
+		R = low;
+	p->R = pp_max(R, pp_min(C, pp_law_mss(p) / 2));
+	if (nbig)
+		p->busy_ns += dt;
+}
+
+/*
+ * A packet of len L3 bytes of flow s has been accepted: advance the clock, count, end the epoch when it is over.
+ * mss: L3 size of a full segment of the flow, 0 if unknown. Returns the queue in ns that the packet found.
+ */
+static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 len, __u32 mss)
+{
+	__u64 C = pp_law_rate(p), T, old, vt, q = 0, t = now << PP_TICKS;
+	__u64 cost = len * (PP_NSEC << PP_TICKS) / C;
+
+	for (int i = 0; i < 4; i++) {
+		old = vt = p->vt;
+		if ((__s64)(t - (PP_CREDIT << PP_TICKS) - vt) > 0)
+			vt = t - (PP_CREDIT << PP_TICKS);
+		q = (__s64)(vt - t) > 0 ? (vt - t) >> PP_TICKS : 0;
+		if (__sync_val_compare_and_swap(&p->vt, old, vt + cost) == old)
+			break;
+		if (i == 3)
+			__sync_fetch_and_add(&p->vt, cost);
+	}
+	if (q < p->qmin)
+		p->qmin = q;
+	if (mss > p->mss_now)
+		p->mss_now = mss;
+	__sync_fetch_and_add(&p->win_bytes, len);
+	T = pp_law_epoch(p);
+	pp_law_count(p, s, len, q, T);
+	pp_law_end_epoch(p, now, T);
+	return q;
+}
+
+/* The flow has ended. What it sent in this epoch counts as small: else a storm of short flows drives R to nothing. */
+static inline void pp_law_leave(struct pp_pipe *p, struct pp_share *s)
+{
+	if (!s->big || s->epoch != p->epoch_no)
+		return;
+	__sync_fetch_and_add(&p->nbig, -1);
+	__sync_fetch_and_add(&p->big_bytes, -s->bytes);
+	s->big = 0;
+}
+
+/*
+ * Congestion window, in segments, that a flow paced at r needs at this RTT. A larger one only makes bursts: with an RTT
+ * under half a millisecond TCP builds full super-packets whatever its pace (tcp_tso_autosize), BBR then measures tens
+ * of Gbit/s, and epochs no longer see every flow.
+ */
+static inline __u32 pp_law_window(__u64 r, __u64 srtt_us, __u32 mss, int young)
+{
+	__u64 us = pp_min(srtt_us, 10000000) + 2000;
+	__u64 w = pp_min(r, 125000000000ULL) * us / (1000000ULL * (mss ? mss : PP_MSS_DEFAULT));
+
+	return pp_min(w, 1000000) + (young ? 2 : 4);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which pipes a socket's packets cross: those of its cgroup and of every cgroup above it.
+ *
+ * The path is kept in the socket's record with the generation it belongs to and is looked up again when user space or
+ * a removed cgroup changes the generation. A socket belongs to the cgroup of the task that created it, for good; a
+ * connection that a listener accepts belongs to the listener's.
+ */
+#pragma once
+
+/* Append the cgroup's pipe. What the flow did in a pipe is kept if the pipe stands where it stood before. */
+__noinline int pp_path_add(struct pp_flow *f, __u64 cgroup_id)
+{
+	struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &cgroup_id);
+	__u32 k, n;
+
+	if (!f || !slot || !(k = slot->pipe[PP_EGRESS]))
+		return 0;
+	n = f->n;
+	if (n >= PP_MAX_PATH) {
+		event(PP_EVENT_PATH_FULL);
+		return 0;
+	}
+	if (f->pipe[n] != k)
+		__builtin_memset(&f->share[n], 0, sizeof(f->share[n]));
+	f->pipe[n] = k;
+	f->n = n + 1;
+	return 0;
+}
+
+/* From a packet on its way out: the helper knows the socket's ancestors by level, 0 for a level it does not have. */
+static __noinline int path_of_skb(struct __sk_buff *skb, struct pp_flow *f, __u64 gen)
+{
+	f->n = 0;
+	for (int level = PP_MAX_DEPTH - 1; level >= 0; level--) {
+		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
+
+		if (id)
+			pp_path_add(f, id);
+	}
+	f->gen = gen;
+	return 0;
+}
+
+/* From a socket, where there is no packet: from its cgroup up, by the kernel's own pointers. */
+static __noinline int path_of_sock(struct tcp_sock *tp, struct pp_flow *f, __u64 gen)
+{
+	struct cgroup *cg = BPF_CORE_READ((struct sock *)tp, sk_cgrp_data.cgroup);
+	struct cgroup_subsys_state *css;
+
+	f->n = 0;
+	for (int i = 0; cg && i < PP_MAX_DEPTH; i++) {
+		pp_path_add(f, BPF_CORE_READ(cg, kn, id));
+		css = BPF_CORE_READ(cg, self.parent);
+		/* `self` is embedded in its cgroup: step from the member to the whole */
+		cg = css ? (void *)css - bpf_core_field_offset(struct cgroup, self) : NULL;
+	}
+	f->gen = gen;
+	return 0;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * TCP: tell each connection the rate it may send at, when it is established and at every RTT sample, and clamp its
+ * window to what that rate needs. An iterator does the same once for connections that were there before, and releases
+ * those whose limit is gone.
+ *
+ * All of this runs with the socket locked. The pace is SO_MAX_PACING_RATE, an upper bound that every congestion control
+ * obeys. From BPF the option takes 4 bytes only: one flow is paced up to 34.3 Gbit/s, above that the window holds it.
+ */
+#pragma once
+
+/* Sockets get callbacks even without a limit: the iterator cannot give them later on this kernel. */
+const volatile __u8 pp_always = 0;
+
+enum pp_sockops_flags {
+	PP_CALLBACKS = BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG,
+};
+
+/* What a socket shall have: 0 for no pace, no clamp. */
+struct order {
+	__u32 rate;
+	__u32 window;
+};
+
+__noinline int pp_order_of(struct pp_flow *f, __u64 srtt_us, __u32 mss, struct order *o)
+{
+	__u64 rate = ~0ULL, now = bpf_ktime_get_ns();
+	int young = 0;
+
+	if (!f || !o)
+		return 0;
+	o->rate = o->window = 0;
+	if (f->local)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(f, i);
+		__u64 r;
+
+		if (!p)
+			break;
+		if (!in_force(p, now))
+			continue;
+		r = pp_pace_in(p, &f->share[i], now);
+		if (r < rate) {
+			rate = r;
+			young = pp_law_young(p, &f->share[i]);
+		}
+	}
+	if (rate == ~0ULL)
+		return 0;
+	o->window = pp_law_window(rate, srtt_us, mss, young);
+	if (f->app_cap && f->app_cap < rate)
+		rate = f->app_cap;
+	o->rate = pp_min(rate, 0xfffffffeULL);
+	return 0;
+}
+
+/* Carry the order out. sk is a bpf_sock_ops or a socket: the helper takes both, from different programs. */
+#define OBEY(sk, f, o)                                                                                       \
+	({                                                                                                   \
+		__u32 __r = (o)->rate ? (o)->rate :                                                          \
+				(f)->app_cap && (f)->app_cap < ~0U ? (__u32)(f)->app_cap : ~0U;               \
+		int __w = (o)->window ? (o)->window : PP_UNLIMITED, __err = 0;                               \
+		if ((o)->rate != (f)->rate)                                                                  \
+			__err = bpf_setsockopt(sk, PP_SOL_SOCKET, PP_SO_MAX_PACING_RATE, &__r, sizeof(__r)); \
+		if ((o)->window != (f)->window)                                                              \
+			__err |= bpf_setsockopt(sk, PP_SOL_TCP, PP_TCP_BPF_SNDCWND_CLAMP, &__w, sizeof(__w)); \
+		(f)->rate = (o)->rate;                                                                       \
+		(f)->window = (o)->window;                                                                   \
+		__err;                                                                                       \
+	})
+
+static __always_inline void pace(struct bpf_sock_ops *ctx, struct pp_flow *f)
+{
+	struct order o;
+
+	pp_order_of(f, ctx->srtt_us >> 3, ctx->mss_cache, &o);
+	if (!o.rate && !f->rate)
+		return;
+	if (OBEY(ctx, f, &o)) {
+		f->control = PP_FREE;
+		f->rate = f->window = 0;
+		event(PP_EVENT_NO_PACE);
+		return;
+	}
+	f->control = o.rate ? PP_HELD : PP_FREE;
+	if (!o.rate && !pp_always)
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~PP_CALLBACKS);
+}
+
+/* What the application had set before podpace came, as far as it can be told from what podpace set. */
+static __always_inline void remember_cap(struct tcp_sock *tp, struct pp_flow *f)
+{
+	__u64 cap = BPF_CORE_READ((struct sock *)tp, sk_max_pacing_rate);
+
+	if (f->control == PP_FREE && !f->app_cap && cap != ~0ULL)
+		f->app_cap = cap;
+}
+
+static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, __u64 gen)
+{
+	remember_cap(tp, f);
+	f->local = BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
+	return path_of_sock(tp, f, gen);
+}
+
+static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct pp_state *st)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct pp_flow *f;
+	int iw;
+
+	if (!st->nslots || !tp)
+		goto callbacks;
+	f = bpf_sk_storage_get(&pp_flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!f) {
+		event(PP_EVENT_NO_STORAGE);
+		goto callbacks;
+	}
+	/* a child has its listener's record; what the SYN or SYN-ACK cost is no part of the flow */
+	__builtin_memset(f->share, 0, sizeof(f->share));
+	f->opened = 0;
+	f->control = PP_FREE;
+	f->rate = f->window = 0;
+	look_up(tp, f, st->gen);
+	if (!f->n || f->local)
+		goto callbacks;
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | PP_CALLBACKS);
+	pace(ctx, f);
+	iw = f->window;
+	if (iw && iw < PP_UNPACED)
+		bpf_setsockopt(ctx, PP_SOL_TCP, PP_TCP_BPF_IW, &iw, sizeof(iw));
+	return;
+callbacks:
+	if (pp_always)
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | PP_CALLBACKS);
+}
+
+/* The connection ends: it is none of those that share its pipes any more. */
+__noinline int pp_leave(struct pp_flow *f)
+{
+	if (!f)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(f, i);
+
+		if (!p)
+			break;
+		pp_law_leave(p, &f->share[i]);
+	}
+	return 0;
+}
+
+SEC("sockops")
+int pp_sockops(struct bpf_sock_ops *ctx)
+{
+	struct pp_state *st = state();
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp;
+	struct pp_flow *f;
+
+	if (!st || !sk)
+		return 1;
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		established(ctx, sk, st);
+		return 1;
+	case BPF_SOCK_OPS_RTT_CB:
+		f = bpf_sk_storage_get(&pp_flows, sk, 0, st->nslots ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+		if (!f)
+			return 1;
+		if (f->gen != st->gen && (tp = bpf_skc_to_tcp_sock(sk)))
+			look_up(tp, f, st->gen);
+		pace(ctx, f);
+		return 1;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[0] != PP_TCP_ESTABLISHED)
+			return 1;
+		f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
+		if (f)
+			pp_leave(f);
+		return 1;
+	}
+	return 1;
+}
+
+static __always_inline int has_callbacks(struct tcp_sock *tp)
+{
+	int flags = PP_CALLBACKS;
+
+	if (BPF_CORE_READ(tp, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_RTT_CB_FLAG)
+		return 1;
+	return !bpf_setsockopt(tp, PP_SOL_TCP, PP_TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
+}
+
+/* A socket without callbacks: first counted, then paced for good at an equal share of what there is. */
+__noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting)
+{
+	__u64 now = bpf_ktime_get_ns(), rate;
+
+	if (!f || !o)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(f, i);
+
+		if (!p)
+			break;
+		if (!in_force(p, now))
+			continue;
+		if (counting) {
+			__sync_fetch_and_add(&p->fixed, 1);
+			continue;
+		}
+		rate = pp_law_rate(p) / pp_max(p->fixed, 1);
+		if (rate < o->rate)
+			o->rate = pp_max(rate, 1);
+	}
+	return 0;
+}
+
+static __always_inline int iter_obey(struct tcp_sock *tp, struct pp_flow *f, struct order *o, int callbacks)
+{
+	int none = 0;
+
+	if (OBEY(tp, f, o)) {
+		f->control = PP_FREE;
+		f->rate = f->window = 0;
+		return PP_MARK_FAILED;
+	}
+	if (o->rate) {
+		f->control = callbacks ? PP_HELD : PP_FIXED;
+		return callbacks ? PP_MARK_HELD : PP_MARK_FIXED;
+	}
+	f->control = PP_FREE;
+	if (!pp_always)
+		bpf_setsockopt(tp, PP_SOL_TCP, PP_TCP_BPF_SOCK_OPS_CB_FLAGS, &none, sizeof(none));
+	return PP_MARK_FREED;
+}
+
+/* Bring one socket to what the limits say now. Sees the sockets of the network namespace that the reader is in. */
+SEC("iter/tcp")
+int pp_iter_tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct pp_state *st = state();
+	int callbacks = 1;
+	struct tcp_sock *tp;
+	struct pp_flow *f;
+	struct order o;
+	char mark;
+
+	if (!skc || !st || skc->skc_state == PP_TCP_LISTEN)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (!tp)
+		return 0;
+	f = bpf_sk_storage_get(&pp_flows, tp, 0, st->nslots ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!f)
+		return 0;
+	if (f->control != PP_HELD)
+		f->opened = 1;
+	look_up(tp, f, st->gen);
+	pp_order_of(f, BPF_CORE_READ(tp, srtt_us) >> 3, BPF_CORE_READ(tp, mss_cache), &o);
+	if (o.rate && !(callbacks = has_callbacks(tp)))
+		pp_order_fixed(f, &o, st->counting);
+	if (st->counting || (!o.rate && !f->rate))
+		return 0;
+	mark = iter_obey(tp, f, &o, callbacks);
+	bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
+	return 0;
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// podpace, the command: finds the command in a table, parses the options it knows, runs it, prints its one error.
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <getopt.h>
+
+#include "base/base.h"
+#include "base/qty.h"
+#include "cli/cmd.h"
+
+static const struct pp_cmd cmds[] = {
+	{ "limit", "TARGET --egress RATE [--for DURATION]", "ef", true, pp_cmd_limit },
+	{ "unlimit", "TARGET", "", true, pp_cmd_unlimit },
+	{ "status", "[-o text|json]", "o", false, pp_cmd_status },
+	{ "top", "[--interval DURATION] [--count N] [-o text|json]", "oin", false, pp_cmd_top },
+	{ "unload", "", "", false, pp_cmd_unload },
+	{ "version", "[-o text|json]", "o", false, pp_cmd_version },
+};
+
+static const struct option options[] = {
+	{ "root", required_argument, NULL, 'r' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "egress", required_argument, NULL, 'e' },
+	{ "ingress", required_argument, NULL, 'g' },
+	{ "for", required_argument, NULL, 'f' },
+	{ "interval", required_argument, NULL, 'i' },
+	{ "count", required_argument, NULL, 'n' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static void usage(FILE *f)
+{
+	fprintf(f, "usage: podpace [--root CGROUP] COMMAND ...\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
+		fprintf(f, "  podpace %s %s\n", cmds[i].name, cmds[i].usage);
+	fprintf(f, "\nTARGET is the path of a cgroup below the cgroup2 mount, RATE bits/s as a Kubernetes quantity\n"
+		   "(50M, 1.5G, 800k). Without a command: status. See podpace(8).\n");
+}
+
+static const struct pp_cmd *find_cmd(const char *name, struct pp_err *e)
+{
+	char shown[64], valid[128];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++) {
+		if (strcmp(name, cmds[i].name) == 0)
+			return &cmds[i];
+		n += snprintf(valid + n, sizeof(valid) - n, "%s%s", i ? ", " : "", cmds[i].name);
+	}
+	pp_err_escape(shown, sizeof(shown), name, strlen(name));
+	pp_err_set(e, -EINVAL, "unknown command \"%s\"; valid are %s", shown, valid);
+	return NULL;
+}
+
+static int parse_count(const char *s, uint64_t *ret, struct pp_err *e)
+{
+	char shown[64], *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno || end == s || *end || s[0] == '-' || v < 1 || v > 1000000000) {
+		pp_err_escape(shown, sizeof(shown), s, strlen(s));
+		return pp_err_set(e, -EINVAL, "--count \"%s\": valid is a number from 1 to 1000000000", shown);
+	}
+	*ret = v;
+	return 0;
+}
+
+static int parse_format(const char *s, enum pp_format *ret, struct pp_err *e)
+{
+	char shown[64];
+
+	if (strcmp(s, "text") == 0 || strcmp(s, "json") == 0) {
+		*ret = s[0] == 't' ? PP_TEXT : PP_JSON;
+		return 0;
+	}
+	pp_err_escape(shown, sizeof(shown), s, strlen(s));
+	return pp_err_set(e, -EINVAL, "output format \"%s\"; valid are text and json", shown);
+}
+
+static int parse_option(int opt, const char *value, struct pp_args *args, struct pp_err *e)
+{
+	switch (opt) {
+	case 'r':
+		free(args->root);
+		args->root = NULL;
+		return pp_cgroup_normalize(value, &args->root, e);
+	case 'o':
+		return parse_format(value, &args->format, e);
+	case 'e':
+		args->rate_set[PP_EGRESS] = true;
+		return pp_rate_parse(value, &args->rate[PP_EGRESS], e);
+	case 'f':
+		return pp_duration_parse(value, &args->for_ns, e);
+	case 'i':
+		return pp_duration_parse(value, &args->interval_ns, e);
+	case 'n':
+		return parse_count(value, &args->count, e);
+	}
+	return -EINVAL;
+}
+
+static const char *option_name(int opt)
+{
+	for (size_t i = 0; options[i].name; i++)
+		if (options[i].val == opt)
+			return options[i].name;
+	return "?";
+}
+
+/* -EDOM tells the caller that the command line itself is wrong (exit 2), any other error that a value is (exit 1). */
+static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_args *args, struct pp_err *e)
+{
+	unsigned int given = 0;
+	char shown[64];
+	int opt, r;
+
+	while ((opt = getopt_long(argc, argv, ":o:i:n:h", options, NULL)) != -1) {
+		if (opt == '?' || opt == ':') {
+			pp_err_escape(shown, sizeof(shown), argv[optind - 1], strlen(argv[optind - 1]));
+			return pp_err_set(e, -EDOM, opt == ':' ? "option \"%s\" needs a value" :
+					  "unknown option \"%s\"; see podpace --help", shown);
+		}
+		if (opt == 'h') {
+			usage(stdout);
+			exit(0);
+		}
+		if (opt == 'g')
+			return pp_err_set(e, -EDOM, "--ingress is not built yet: limits are on what a cgroup sends (--egress)");
+		r = parse_option(opt, optarg, args, e);
+		if (r)
+			return r;
+		if (opt != 'r')
+			given |= 1u << (opt - 'a');
+	}
+	*cmd = optind < argc ? find_cmd(argv[optind++], e) : find_cmd("status", e);
+	if (!*cmd)
+		return -EDOM;
+	for (opt = 'a'; opt <= 'z'; opt++)
+		if ((given & 1u << (opt - 'a')) && !strchr((*cmd)->options, opt))
+			return pp_err_set(e, -EDOM, "%s: does not take --%s; valid is: podpace %s %s", (*cmd)->name,
+					  option_name(opt), (*cmd)->name, (*cmd)->usage);
+	if (argc - optind != (*cmd)->target)
+		return pp_err_set(e, -EDOM, "%s: %s; valid is: podpace %s %s", (*cmd)->name,
+				  argc - optind > (*cmd)->target ? "too many words" : "the TARGET is missing", (*cmd)->name,
+				  (*cmd)->usage);
+	return (*cmd)->target ? pp_cgroup_normalize(argv[optind], &args->target, e) : 0;
+}
+
+static void args_free(struct pp_args *args)
+{
+	free(args->root);
+	free(args->target);
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(args_free) struct pp_args args = { .format = PP_TEXT };
+	const struct pp_cmd *cmd = NULL;
+	struct pp_err e = { "" };
+	int r;
+
+	/* stdin, stdout and stderr exist: a file opened later must not become one of them */
+	while ((r = open("/dev/null", O_RDWR)) >= 0 && r <= 2)
+		;
+	if (r > 2)
+		close(r);
+	args.root = strdup("/");
+	r = args.root ? parse(argc, argv, &cmd, &args, &e) : -ENOMEM;
+	if (!r)
+		r = cmd->run(&args, &e);
+	if (!r && fflush(stdout) == EOF)
+		r = pp_err_set(&e, -errno, "standard output: %s", strerror(errno));
+	if (!r)
+		return 0;
+	fprintf(stderr, "podpace: %s\n", e.msg[0] ? e.msg : strerror(-r));
+	return r == -EDOM ? PP_EXIT_USAGE : 1;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two readings of every pipe and what follows from them: rates, flows, the share of time a limit bound. For status and top.
+#include "base/base.h"
+#include "bpf/law.h"
+#include "cli/sample.h"
+
+const char *pp_dir_name(enum pp_dir dir)
+{
+	static const char *const names[PP_N_DIR] = { "egress", "ingress" };
+
+	return names[dir];
+}
+
+static int take_one(const struct pp_limit *l, void *arg)
+{
+	struct pp_samples *samples = arg;
+	struct pp_sample *s = &samples->s[samples->n];
+
+	*s = (struct pp_sample){ .limit = *l };
+	s->limit.path = l->path ? strdup(l->path) : NULL;
+	samples->n++;
+	return l->path && !s->limit.path ? -ENOMEM : 0;
+}
+
+int pp_samples_take(struct pp_datapath *d, struct pp_samples *samples)
+{
+	int r;
+
+	samples->s = calloc(PP_MAX_PIPES, sizeof(*samples->s));
+	if (!samples->s)
+		return -ENOMEM;
+	r = pp_limit_each(d, take_one, samples);
+	for (size_t i = 0; i < samples->n; i++)
+		samples->s[i].now = d->pipes[samples->s[i].limit.pipe];
+	samples->at = pp_now();
+	return r;
+}
+
+static void update(const struct pp_datapath *d, struct pp_sample *s, uint64_t now, uint64_t dt)
+{
+	struct pp_pipe was = s->now;
+	bool idle;
+
+	s->now = d->pipes[s->limit.pipe];
+	/* all the sums of the epoch that is under way are in, so `bytes` lags behind by nothing */
+	s->rate = (s->now.bytes - was.bytes) * PP_NSEC / dt;
+	idle = now - s->now.last > 8 * pp_law_epoch(&s->now) && now - s->now.last > PP_NSEC;
+	s->flows = idle ? 0 : s->now.n16 / 16;
+	s->fair = idle ? s->now.rate : pp_law_fair(&s->now);
+	s->fair = pp_min(s->fair, s->now.rate);
+	s->limited = pp_min((s->now.busy_ns - was.busy_ns) * 1000 / dt, 1000);
+	s->refused = 0;
+	for (int why = 0; why < PP_N_REFUSAL; why++)
+		s->refused += s->now.refused[why];
+	s->ends_in = s->now.expires > now ? s->now.expires - now : 0;
+	s->in_force = pp_limit_in_force(d, &s->limit, s->note, sizeof(s->note)) == 1;
+}
+
+void pp_samples_again(struct pp_datapath *d, struct pp_samples *samples)
+{
+	uint64_t now = pp_now(), dt = pp_max(now - samples->at, 1);
+
+	for (size_t i = 0; i < samples->n; i++)
+		update(d, &samples->s[i], now, dt);
+	samples->at = now;
+}
+
+void pp_samples_free(struct pp_samples *samples)
+{
+	for (size_t i = 0; i < samples->n; i++)
+		free(samples->s[i].limit.path);
+	free(samples->s);
+	*samples = (struct pp_samples){ 0 };
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// podpace status: every limit, what runs through it now, and whether it is in force, read from the pinned maps alone.
+#include <time.h>
+
+#include "base/base.h"
+#include "cli/cmd.h"
+#include "cli/sample.h"
+
+/* How long a rate is measured. */
+#define SAMPLE_NS 200000000L
+
+static const struct pp_col cols[] = {
+	{ "target", "target", PP_STR, PP_ALIGN_TYPE },
+	{ "direction", "dir", PP_STR, PP_ALIGN_TYPE },
+	{ "limit", "limit", PP_RATE, PP_ALIGN_TYPE },
+	{ "rate", "rate", PP_RATE_LIVE, PP_ALIGN_TYPE },
+	{ "flows", "flows", PP_COUNT, PP_ALIGN_TYPE },
+	{ "fair_rate", "fair", PP_RATE_LIVE, PP_ALIGN_TYPE },
+	{ "bytes", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "packets", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "refused", "refused", PP_COUNT, PP_ALIGN_TYPE },
+	{ "refused_share", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "refused_queue", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "refused_opening", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "refused_hard", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "refused_admission", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "ends_in", "ends in", PP_NS, PP_ALIGN_TYPE },
+	{ "in_force", "in force", PP_BOOL, PP_ALIGN_TYPE },
+	{ "note", "note", PP_STR, PP_ALIGN_TYPE },
+};
+
+struct report {
+	const struct pp_samples *samples;
+	struct pp_cell *cells;
+	size_t n;
+	bool all_in_force;
+};
+
+static void add_row(struct report *rep, const struct pp_sample *s)
+{
+	struct pp_cell *c = rep->cells + rep->n++ * ARRAY_SIZE(cols);
+	size_t i = 0;
+
+	c[i++] = pp_cell_str(s->limit.path ? s->limit.path : "(removed cgroup)");
+	c[i++] = pp_cell_str(pp_dir_name(s->limit.dir));
+	c[i++] = pp_cell_num(s->now.rate);
+	c[i++] = pp_cell_num(s->rate);
+	c[i++] = pp_cell_num(s->flows);
+	c[i++] = pp_cell_num(s->fair);
+	c[i++] = pp_cell_num(s->now.bytes);
+	c[i++] = pp_cell_num(s->now.packets);
+	c[i++] = pp_cell_num(s->refused);
+	for (int why = 0; why < PP_N_REFUSAL; why++)
+		c[i++] = pp_cell_num(s->now.refused[why]);
+	c[i++] = s->ends_in ? pp_cell_num(s->ends_in) : pp_cell_absent();
+	c[i++] = pp_cell_bool(s->in_force);
+	c[i++] = s->note[0] ? pp_cell_str(s->note) : pp_cell_absent();
+	rep->all_in_force &= s->in_force;
+}
+
+/* What happened to the datapath as a whole; NULL without memory. */
+static json_t *events(const struct pp_datapath *d)
+{
+	return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}}", "root", d->root, "loaded", 1, "events",
+			 "no_storage", (json_int_t)d->state->event[PP_EVENT_NO_STORAGE],
+			 "path_full", (json_int_t)d->state->event[PP_EVENT_PATH_FULL],
+			 "no_pace", (json_int_t)d->state->event[PP_EVENT_NO_PACE],
+			 "slot_freed", (json_int_t)d->state->event[PP_EVENT_SLOT_FREED]);
+}
+
+static void warn(const struct pp_datapath *d)
+{
+	static const char *const texts[PP_N_EVENT] = {
+		[PP_EVENT_NO_STORAGE] = "packets of sockets that there was no memory to keep a record of: held by queue alone",
+		[PP_EVENT_PATH_FULL] = "times a connection had more than 8 limits above it: the outermost did not bind",
+		[PP_EVENT_NO_PACE] = "times the kernel refused to pace a connection: it was policed",
+	};
+
+	for (int i = 0; i < PP_N_EVENT; i++)
+		if (texts[i] && d->state->event[i])
+			printf("note: %llu %s\n", (unsigned long long)d->state->event[i], texts[i]);
+}
+
+static int not_loaded(const struct pp_args *args)
+{
+	if (args->format == PP_JSON)
+		printf("{\n  \"root\": \"%s\",\n  \"loaded\": false,\n  \"limits\": []\n}\n", args->root);
+	else
+		printf("podpace is not loaded at cgroup %s: nothing is limited\n", args->root);
+	return 0;
+}
+
+int pp_cmd_status(const struct pp_args *args, struct pp_err *e)
+{
+	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
+	_cleanup_(pp_samples_free) struct pp_samples samples = { 0 };
+	struct report rep = { .samples = &samples, .all_in_force = true };
+	_cleanup_free_ struct pp_cell *cells = NULL;
+	json_t *extra;
+	int r = pp_datapath_open(args->root, PP_ADOPT, &d, e);
+
+	if (r == -ENOENT)
+		return not_loaded(args);
+	if (!r)
+		r = pp_samples_take(&d, &samples);
+	if (r)
+		return r;
+	nanosleep(&(struct timespec){ .tv_nsec = SAMPLE_NS }, NULL);
+	pp_samples_again(&d, &samples);
+	rep.cells = cells = calloc(samples.n + 1, sizeof(*cells) * ARRAY_SIZE(cols));
+	extra = events(&d);
+	if (!cells || !extra)
+		return -ENOMEM;
+	for (size_t i = 0; i < samples.n; i++)
+		add_row(&rep, &samples.s[i]);
+	if (args->format == PP_TEXT && !samples.n)
+		printf("podpace is loaded at cgroup %s: no limit is set\n", d.root);
+	else
+		r = pp_out_table(stdout, args->format, "limits", cols, ARRAY_SIZE(cols), cells, samples.n, extra);
+	if (args->format == PP_TEXT)
+		warn(&d);
+	json_decref(extra);
+	if (!r && !rep.all_in_force)
+		r = pp_err_set(e, -EIO, "not every limit is in force: see NOTE");
+	return r;
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// Limits in the kernel: a cgroup's slot and its pipes. Set, change, remove, list.
+#define _GNU_SOURCE
+#include <bpf/bpf.h>
+#include <time.h>
+
+#include "base/base.h"
+#include "kernel/limits.h"
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+uint64_t pp_now(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static void set_u64(__u64 *p, uint64_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+/* Sockets look their paths up again. */
+static void paths_changed(struct pp_datapath *d)
+{
+	__atomic_fetch_add(&d->state->gen, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool slot_empty(const struct pp_slot *s)
+{
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		if (s->pipe[dir])
+			return false;
+	return true;
+}
+
+/* Writes the slot, or removes it when it has no pipe left. 0 or -errno. */
+static int slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
+{
+	struct pp_slot old;
+	bool was = bpf_map_lookup_elem(d->slots_fd, &id, &old) == 0;
+
+	if (slot_empty(s)) {
+		if (was && bpf_map_delete_elem(d->slots_fd, &id) == 0)
+			__atomic_fetch_sub(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
+	} else if (bpf_map_update_elem(d->slots_fd, &id, s, BPF_ANY)) {
+		return -errno;
+	} else if (!was) {
+		__atomic_fetch_add(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
+	}
+	paths_changed(d);
+	return 0;
+}
+
+static void pipe_free(struct pp_datapath *d, uint32_t k)
+{
+	struct pp_pipe *p = &d->pipes[k];
+	struct pp_slot slot;
+	uint64_t id = p->cgroup_id;
+
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[p->dir] == k) {
+		slot.pipe[p->dir] = 0;
+		slot_write(d, id, &slot);
+	}
+	set_u64(&p->rate, 0);
+}
+
+/* Entries whose time is over or whose cgroup is gone are free for others. */
+static void collect(struct pp_datapath *d)
+{
+	uint64_t now = pp_now();
+
+	for (uint32_t k = 1; k < PP_MAX_PIPES; k++) {
+		_cleanup_free_ char *path = NULL;
+
+		if (!d->pipes[k].rate)
+			continue;
+		if ((d->pipes[k].expires && now >= d->pipes[k].expires) ||
+		    pp_cgroup_path(&d->cgroupfs, d->pipes[k].cgroup_id, &path) == -ESTALE)
+			pipe_free(d, k);
+	}
+}
+
+static uint32_t pipe_find_free(struct pp_datapath *d)
+{
+	for (uint32_t k = 1; k < PP_MAX_PIPES; k++)
+		if (!d->pipes[k].rate)
+			return k;
+	return 0;
+}
+
+static void pipe_configure(struct pp_pipe *p, uint64_t id, enum pp_dir dir, uint64_t rate, uint64_t for_ns)
+{
+	uint64_t now = pp_now();
+
+	if (!p->rate) {
+		*p = (struct pp_pipe){ .cgroup_id = id, .dir = dir, .vt = now << 8, .last = now, .qmin = ~0ULL };
+		p->since = clock_ns(CLOCK_REALTIME);
+	}
+	set_u64(&p->expires, for_ns ? now + for_ns : 0);
+	set_u64(&p->rate, rate);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct pp_limit *x = a, *y = b;
+	int r = strcmp(x->path ? x->path : "", y->path ? y->path : "");
+
+	return r ? r : (int)x->dir - (int)y->dir;
+}
+
+/* Every limit there is, sorted by path and direction. */
+struct list {
+	struct pp_limit *limits;
+	size_t n;
+};
+
+static void list_free(struct list *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		free(all->limits[i].path);
+	free(all->limits);
+}
+
+static int list_read(struct pp_datapath *d, struct list *all)
+{
+	all->limits = calloc(PP_MAX_PIPES, sizeof(*all->limits));
+	if (!all->limits)
+		return -ENOMEM;
+	for (uint32_t k = 1; k < PP_MAX_PIPES; k++) {
+		struct pp_limit *l = &all->limits[all->n];
+
+		if (!d->pipes[k].rate)
+			continue;
+		*l = (struct pp_limit){ .pipe = k, .cgroup_id = d->pipes[k].cgroup_id, .dir = d->pipes[k].dir };
+		if (pp_cgroup_path(&d->cgroupfs, l->cgroup_id, &l->path) == -ENOMEM)
+			return -ENOMEM;
+		all->n++;
+	}
+	qsort(all->limits, all->n, sizeof(*all->limits), by_path);
+	return 0;
+}
+
+/* Limits of this direction on cgroups strictly above `path`. */
+static size_t limits_above(const struct list *all, const char *path, enum pp_dir dir)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct pp_limit *l = &all->limits[i];
+
+		n += l->path && l->dir == dir && strcmp(l->path, path) != 0 && pp_cgroup_below(l->path, path);
+	}
+	return n;
+}
+
+/* A flow crosses at most PP_MAX_PATH pipes: count those above the new one, and above each that is below it. */
+static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir, struct pp_err *e)
+{
+	_cleanup_(list_free) struct list all = { 0 };
+	size_t worst = 1;
+	int r = list_read(d, &all);
+
+	if (r)
+		return r;
+	worst += limits_above(&all, path, dir);
+	for (size_t i = 0; i < all.n; i++)
+		if (all.limits[i].path && all.limits[i].dir == dir && pp_cgroup_below(path, all.limits[i].path)) {
+			size_t n = limits_above(&all, all.limits[i].path, dir) + 2;
+
+			worst = n > worst ? n : worst;
+		}
+	if (worst <= PP_MAX_PATH)
+		return 0;
+	return pp_err_set(e, -E2BIG, "cgroup %s: %zu limits would lie on the way of one connection; valid are at most %d",
+			  path, worst, PP_MAX_PATH);
+}
+
+static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, enum pp_dir dir, uint64_t rate,
+		       uint64_t for_ns, struct pp_err *e)
+{
+	struct pp_slot slot = { { 0 } };
+	uint32_t k;
+	int r = check_depth(d, path, dir, e);
+
+	if (r)
+		return r;
+	k = pipe_find_free(d);
+	if (!k)
+		return pp_err_set(e, -ENOSPC, "cgroup %s: all %d limits of this host are in use", path, PP_MAX_PIPES - 1);
+	bpf_map_lookup_elem(d->slots_fd, &id, &slot);
+	slot.pipe[dir] = k;
+	pipe_configure(&d->pipes[k], id, dir, rate, for_ns);
+	r = slot_write(d, id, &slot);
+	if (r) {
+		set_u64(&d->pipes[k].rate, 0);
+		return pp_err_set(e, r, "cgroup %s: %s", path, r == -E2BIG ?
+				  "the map of limited cgroups is full (4096)" : strerror(-r));
+	}
+	return 0;
+}
+
+int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate, uint64_t for_ns,
+		 struct pp_socket_count *ret_sockets, struct pp_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	struct pp_slot slot = { { 0 } };
+	uint64_t id;
+	char why[160];
+	int r;
+
+	r = pp_cgroup_open(&d->cgroupfs, path, &fd, &id, e);
+	if (r)
+		return r;
+	if (!pp_cgroup_below(d->root, path))
+		return pp_err_set(e, -EINVAL, "cgroup %s: not at or below %s, where podpace is attached", path, d->root);
+	r = pp_datapath_runs(d, fd, why, sizeof(why));
+	if (r <= 0)
+		return pp_err_set(e, r ? r : -EIO, "cgroup %s: %s; 'podpace unload' and set the limits again", path, why);
+	collect(d);
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[dir])
+		pipe_configure(&d->pipes[slot.pipe[dir]], id, dir, rate, for_ns);
+	else
+		r = pipe_create(d, path, id, dir, rate, for_ns, e);
+	return r < 0 ? r : pp_sockets_sync(d, path, ret_sockets, e);
+}
+
+int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_count *ret_sockets, struct pp_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	struct pp_slot slot;
+	uint64_t id;
+	int r;
+
+	r = pp_cgroup_open(&d->cgroupfs, path, &fd, &id, e);
+	if (r)
+		return r;
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot))
+		return pp_err_set(e, -ENOENT, "cgroup %s has no limit", path);
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		if (slot.pipe[dir])
+			pipe_free(d, slot.pipe[dir]);
+	return pp_sockets_sync(d, path, ret_sockets, e);
+}
+
+int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets, struct pp_err *e)
+{
+	for (uint32_t k = 1; k < PP_MAX_PIPES; k++)
+		if (d->pipes[k].rate)
+			pipe_free(d, k);
+	/* sockets were paced below the root only; those of processes that moved out are where this process looks too */
+	return pp_sockets_sync(d, d->root, ret_sockets, e);
+}
+
+int pp_limit_each(struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg), void *arg)
+{
+	_cleanup_(list_free) struct list all = { 0 };
+	int r = list_read(d, &all);
+
+	for (size_t i = 0; i < all.n && !r; i++)
+		r = fn(&all.limits[i], arg);
+	return r;
+}
+
+int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, char *why, size_t size)
+{
+	const struct pp_pipe *p = &d->pipes[l->pipe];
+	_cleanup_close_ int fd = -1;
+	struct pp_slot slot;
+	uint64_t id;
+	int r;
+
+	why[0] = '\0';
+	if (!l->path || pp_cgroup_open(&d->cgroupfs, l->path, &fd, &id, NULL)) {
+		snprintf(why, size, "the cgroup is gone");
+		return 0;
+	}
+	if (p->expires && pp_now() >= p->expires) {
+		snprintf(why, size, "its time is over");
+		return 0;
+	}
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) || slot.pipe[l->dir] != l->pipe) {
+		snprintf(why, size, "its slot is missing: set it again");
+		return 0;
+	}
+	r = pp_datapath_runs(d, fd, why, size);
+	if (r == 1 && p->fixed)
+		snprintf(why, size, "%u older connections at a fixed share", p->fixed);
+	return r;
+}
