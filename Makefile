@@ -19,7 +19,7 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) -Isrc -I$(B) -DPP_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(LIBS))
 LDLIBS = $(shell pkg-config --libs $(LIBS))
 # UAPI headers include asm/types.h, which lives in a directory of the machine's architecture
-BPF_CFLAGS := -std=gnu17 -O2 -g $(WARN) -target bpf -mcpu=v3 -I/usr/include/$(shell $(CC) -print-multiarch)
+BPF_CFLAGS := -std=gnu17 -O2 -g $(WARN) -Wno-unused-parameter -target bpf -mcpu=v3 -I/usr/include/$(shell $(CC) -print-multiarch)
 
 SRCS := $(wildcard src/base/*.c src/kernel/*.c src/cli/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)

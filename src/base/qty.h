@@ -32,8 +32,8 @@ const char *pp_rate_format(char buf[static 32], uint64_t bytes);
 const char *pp_rate_human(char buf[static 32], uint64_t bytes);
 
 /*
- * Reads a duration, PP_DURATION_MIN_NS to PP_DURATION_MAX_NS: numbers with units (d h m s ms us ns; a
- * day is 24 h), larger units first, each at most once: "1h30m", "1.5h". Exact: a fraction of a
+ * Reads a duration, PP_DURATION_MIN_NS to PP_DURATION_MAX_NS: numbers with units (d h m s ms us ns;
+ * a day is 24 h), larger units first, each at most once: "1h30m", "1.5h". Exact: a fraction of a
  * nanosecond is an error. Returns 0, -EINVAL (malformed) or -ERANGE.
  */
 int pp_duration_parse(const char *s, uint64_t *ret_ns, struct pp_err *e);

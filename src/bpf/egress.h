@@ -31,6 +31,8 @@ struct packet {
 	__u32 segs;
 	__u64 queue; /* the longest on the path */
 	__u64 epoch; /* and the longest epoch */
+	__u32 charged; /* TCP's pacing counts it */
+	__u32 pad;
 };
 
 /* Headers of a super-packet, which each of its segments repeats. IPv6 extension headers are not looked for. */
@@ -93,11 +95,13 @@ static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *
 {
 	if (!f->opened) {
 		/* data_segs_out already counts this packet, and it counts refused ones too: they use up the unpaced */
+		k->charged = tp->data_segs_out >= PP_UNPACED;
 		if (tp->data_segs_out >= PP_UNPACED + k->segs)
 			f->opened = 1;
 		else if (k->queue > PP_OPEN_LAST || (k->queue > PP_OPEN_QUEUE && tp->packets_out))
 			return PP_REFUSED_OPENING;
 	}
+	k->charged |= f->opened;
 	if (k->queue < PP_HARD_QUEUE)
 		return -1;
 	pp_look_ahead(f, k, 1);
@@ -174,6 +178,8 @@ __noinline int pp_count_sent(struct pp_flow *f, struct packet *k)
 		if (!in_force(p, k->now))
 			continue;
 		pp_arrive_in(p, &f->share[i], k->now, k->len, k->mss);
+		if (k->charged)
+			pp_law_charged(&f->share[i], k->now);
 		__sync_fetch_and_add(&p->bytes, k->len);
 		__sync_fetch_and_add(&p->packets, k->segs);
 	}

@@ -27,6 +27,7 @@
 #define PP_USEC 1000ULL
 #define PP_TICKS 8                       /* vt counts ns << 8: at 400 Gbit/s a packet of 64 bytes is 1.28 ns */
 #define PP_CREDIT (1 * PP_MSEC)          /* how far the clock may lie in the past: what an idle moment may make up for */
+#define PP_TURN_SLACK (PP_MSEC / 2)      /* a turn that is this near has come */
 #define PP_EPOCH_MIN (10 * PP_MSEC)
 #define PP_EPOCH_MAX PP_NSEC
 #define PP_MSS_DEFAULT 1500U
@@ -36,11 +37,12 @@
 struct pp_share {
 	__u64 bytes; /* sent in epoch `epoch` */
 	__u64 pace;  /* what the flow was last told it may send, bytes/s; 0: nothing yet */
-	__u64 turn;  /* an opening flow's turn: it sends nothing before, ns; 0: it needs none */
+	__u64 turn;  /* a young flow's turn: it sends nothing before, ns */
 	__u32 epoch;
 	__u32 first; /* epoch of the first data, plus one; 0: no data yet */
-	__u32 big;
-	__u32 pad;
+	__u32 queue; /* that its last packet found, us */
+	__u16 big;
+	__u16 armed; /* the wait for the turn is in TCP's pacing clock already */
 };
 
 static inline __u64 pp_min(__u64 a, __u64 b) { return a < b ? a : b; }
@@ -60,6 +62,20 @@ static inline __u64 pp_law_rate(const struct pp_pipe *p)
 	return pp_min(pp_max(p->rate, 1), PP_RATE_MAX);
 }
 
+/* R for the limit as it is now, which may have changed since the last epoch. */
+static inline __u64 pp_law_fair(const struct pp_pipe *p)
+{
+	__u64 C = pp_law_rate(p), R = p->R, was = p->C;
+
+	if (!R || !was)
+		return C;
+	if (C == was)
+		return R;
+	if (C > was)
+		return pp_max(R, C * 16 / pp_max(p->n16, 16));
+	return pp_max(R * (C * 1024 / was) / 1024, 1);
+}
+
 /*
  * Length of an epoch in ns: time for two bursts of a flow at R and eight of the pipe, a burst being the two segments
  * that TCP sends at least. Shorter epochs see the bursts instead of the rate.
@@ -67,7 +83,7 @@ static inline __u64 pp_law_rate(const struct pp_pipe *p)
 static inline __u64 pp_law_epoch(const struct pp_pipe *p)
 {
 	__u64 burst = 2 * pp_law_mss(p) * PP_NSEC;
-	__u64 T = pp_max(2 * burst / pp_max(p->R, 1), 8 * burst / pp_law_rate(p));
+	__u64 T = pp_max(2 * burst / pp_law_fair(p), 8 * burst / pp_law_rate(p));
 
 	return pp_min(pp_max(T, PP_EPOCH_MIN), PP_EPOCH_MAX);
 }
@@ -85,30 +101,53 @@ static inline int pp_law_young(const struct pp_pipe *p, const struct pp_share *s
 	return !s->first || p->epoch_no + 1 - s->first < 2;
 }
 
-/* Take a turn of one burst behind all that were given before and behind the queue q. */
-static inline __u64 pp_law_turn(struct pp_pipe *p, __u64 now, __u64 q, __u64 C)
+/*
+ * Take a turn behind all that were given before and behind the queue q. A turn is one segment long: that is what TCP
+ * sends at once with the small window of a young flow.
+ */
+static inline void pp_law_take_turn(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 q, __u64 C)
 {
-	__u64 cost = 2 * pp_law_mss(p) * PP_NSEC / C, old = p->turn, start = now + q;
+	__u64 cost = pp_law_mss(p) * PP_NSEC / C, old = p->turn, start = now + q;
 
+	/* those born just now are not done: TCP paces none of its first segments, of which some six get through */
+	if (!s->turn)
+		start = now + pp_max(q, pp_min(4 * q, 6 * cost * p->born));
 	if ((__s64)(old - start) > 0)
 		start = old;
 	/* a lost race gives two flows the same turn */
 	__sync_val_compare_and_swap(&p->turn, old, start + cost);
-	return start;
+	s->turn = start;
+	s->armed = 0;
 }
 
-/* R for the limit as it is now, which may have changed since the last epoch. */
-static inline __u64 pp_law_fair(const struct pp_pipe *p)
+static inline int pp_law_waits(const struct pp_share *s, __u64 now)
 {
-	__u64 C = pp_law_rate(p), R = p->R, was = p->C;
+	return (__s64)(s->turn - now) > (__s64)PP_TURN_SLACK;
+}
 
-	if (!R || !was)
-		return C;
-	if (C == was)
-		return R;
-	if (C > was)
-		return pp_max(R, C * 16 / pp_max(p->n16, 16));
-	return pp_max(R * (C * 1024 / was) / 1024, 1);
+/*
+ * A packet of the flow has just been charged to its pace: it is that charge which makes the flow wait for its turn. From
+ * now on it shall have the pace of the time after, or its next packet would be charged with the wait a second time.
+ */
+static inline void pp_law_charged(struct pp_share *s, __u64 now)
+{
+	if (pp_law_waits(s, now))
+		s->armed = 1;
+}
+
+/*
+ * Flows of the same pace keep their phases: where they began together they go on sending in a bunch, once a round, and
+ * any 100 ms may hold one bunch more than they should. A flow whose packets find a longer queue than the average is late
+ * in the bunch and is slowed a little, one that finds a shorter queue is hastened, until all are spread over the round.
+ */
+static inline __u64 pp_law_spread(const struct pp_pipe *p, const struct pp_share *s, __u64 r, __u64 C)
+{
+	__u64 round = pp_law_mss(p) * (p->n16 / 16) * PP_NSEC / C, q = s->queue * PP_USEC, off;
+
+	if (p->n16 < 32 || round < PP_MSEC || !s->bytes)
+		return r;
+	off = pp_min(q > p->qmean ? q - p->qmean : p->qmean - q, round / 2) * 256 / round;
+	return q > p->qmean ? r - r * off / 1024 : r + r * off / 1024;
 }
 
 /* What the flow may send now, bytes/s. Hands out a turn to a flow that opens while a queue stands. */
@@ -121,16 +160,13 @@ static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now
 	} else if (pp_law_young(p, s)) {
 		r = C / pp_max(p->n16 / 16 + p->born + p->born_prev, 1);
 		q = pp_law_queue(p, now);
-		if (!s->turn && q > PP_MSEC)
-			s->turn = pp_law_turn(p, now, q, C);
+		if (!pp_law_waits(s, now) && q > pp_max(PP_MSEC, 4 * pp_law_mss(p) * PP_NSEC / C))
+			pp_law_take_turn(p, s, now, q, C);
 	}
-	if (s->turn) {
-		if ((__s64)(s->turn - now) > (__s64)PP_MSEC)
-			r = pp_min(r, 2 * pp_law_mss(p) * PP_NSEC / (s->turn - now));
-		else
-			s->turn = !!pp_law_young(p, s);
-	}
-	s->pace = pp_max(pp_min(r, R), 1);
+	/* the segment that is charged carries less than its L3 size: 7/8 of that makes the wait long enough */
+	if (pp_law_waits(s, now) && !s->armed)
+		r = pp_min(r, pp_law_mss(p) * (PP_NSEC * 7 / 8) / (s->turn - now));
+	s->pace = pp_max(pp_law_spread(p, s, pp_min(r, R), C), 1);
 	return s->pace;
 }
 
@@ -188,6 +224,7 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	__u64 last = p->last, dt = now - last, C = pp_law_rate(p);
 	__u64 bytes, big, q, y, small, goal, low, R;
 	__u32 n16, nbig, young;
+	int waited;
 
 	if (dt < T || __sync_val_compare_and_swap(&p->last, last, now) != last)
 		return;
@@ -207,8 +244,10 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 		p->y = dt > 8 * T ? 0 : bytes * 1000000 / (dt / PP_USEC);
 		return;
 	}
+	/* flows that waited for their turns sent less than R or nothing: no reason to raise it, or to count them out */
+	waited = (__s64)(p->turn - last) > 0;
 	n16 = p->n16;
-	n16 = nbig * 16 >= n16 ? nbig * 16 : n16 - (n16 - nbig * 16 + 3) / 4;
+	n16 = nbig * 16 >= n16 ? nbig * 16 : waited ? n16 : n16 - (n16 - nbig * 16 + 3) / 4;
 	p->n16 = n16 = pp_max(n16, 16);
 	if (q == ~0ULL)
 		q = 0;
@@ -217,6 +256,8 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	goal = C - C * pp_min(q * 64 / T, 64) / 256;
 	low = (goal > small ? goal - small : 0) * 16 / n16;
 	R = pp_min(pp_law_step(p->R, goal, y), C + C / 16);
+	if (waited)
+		R = pp_min(R, p->R);
 	/* when a young flow turns out big all start again from the equal share */
 	if (R < low || (young && R > low))
 		R = low;
@@ -246,6 +287,8 @@ static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 n
 	}
 	if (q < p->qmin)
 		p->qmin = q;
+	p->qmean = p->qmean - p->qmean / 32 + q / 32;
+	s->queue = pp_min(q / PP_USEC, ~0U);
 	if (mss > p->mss_now)
 		p->mss_now = mss;
 	__sync_fetch_and_add(&p->win_bytes, len);
@@ -268,12 +311,13 @@ static inline void pp_law_leave(struct pp_pipe *p, struct pp_share *s)
 /*
  * Congestion window, in segments, that a flow paced at r needs at this RTT. A larger one only makes bursts: with an RTT
  * under half a millisecond TCP builds full super-packets whatever its pace (tcp_tso_autosize), BBR then measures tens
- * of Gbit/s, and epochs no longer see every flow.
+ * of Gbit/s, and epochs no longer see every flow. TCP fills at most half of its window with one super-packet: with 3
+ * slow flows send single segments, which is smooth, and there is one more than a delayed ACK waits for.
  */
 static inline __u32 pp_law_window(__u64 r, __u64 srtt_us, __u32 mss, int young)
 {
 	__u64 us = pp_min(srtt_us, 10000000) + 2000;
 	__u64 w = pp_min(r, 125000000000ULL) * us / (1000000ULL * (mss ? mss : PP_MSS_DEFAULT));
 
-	return pp_min(w, 1000000) + (young ? 2 : 4);
+	return pp_min(w, 1000000) + (young ? 2 : 3);
 }
