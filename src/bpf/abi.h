@@ -70,7 +70,7 @@ struct pp_pipe {
 	__u32 n16;       /* estimate of the number of big flows, in sixteenths */
 	__u32 born_prev;
 	__u32 mss;       /* largest packet of a segment, of the last epoch */
-	__u64 busy_ns;   /* total length of the epochs in which the pipe held its flows back */
+	__u64 busy_ns;   /* total length of the epochs in which at least 15/16 of the limit arrived */
 	__u64 pad3;
 
 	/* counters: monotonic */

@@ -13,7 +13,7 @@
 #define REFUSE 2
 
 enum pp_egress_constants {
-	PP_SMALL = 120,    /* up to this length a packet is a pure ACK, a SYN, or as harmless */
+	PP_CONTROL = 120,  /* up to this length a TCP packet is a pure ACK, a SYN, or as harmless */
 	PP_UNPACED = 10,   /* segments that TCP sends before its pacing begins (tcp_update_skb_after_send) */
 };
 
@@ -134,7 +134,7 @@ static __noinline int police(struct bpf_sock *sk, struct pp_flow *f, struct pack
 	struct bpf_tcp_sock *tp = NULL;
 
 	if (sk->protocol == IPPROTO_TCP) {
-		if (k->len <= PP_SMALL) {
+		if (k->len <= PP_CONTROL) {
 			pp_look_ahead(f, k, 0);
 			return k->queue > PP_LAST_QUEUE * 2 ? PP_REFUSED_HARD : -1;
 		}

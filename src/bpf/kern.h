@@ -46,7 +46,16 @@ struct sock {
 
 struct inet_connection_sock;
 
+struct minmax_sample {
+	__u32 v;
+} __ksym_struct;
+
+struct minmax {
+	struct minmax_sample s[3];
+} __ksym_struct;
+
 struct tcp_sock {
+	struct minmax rtt_min;
 	__u8 bpf_sock_ops_cb_flags;
 	__u32 mss_cache;
 	__u32 srtt_us;

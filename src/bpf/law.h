@@ -30,6 +30,7 @@
 #define PP_TURN_SLACK (PP_MSEC / 2)      /* a turn that is this near has come */
 #define PP_EPOCH_MIN (10 * PP_MSEC)
 #define PP_EPOCH_MAX PP_NSEC
+#define PP_SMALL 200                     /* a packet up to this length says nothing of what its flow is going to send */
 #define PP_MSS_DEFAULT 1500U
 #define PP_RATE_MAX 125000000000000ULL   /* 1 Pbit/s */
 
@@ -158,7 +159,7 @@ static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now
 	if (!s->first) {
 		r = C / 16;
 	} else if (pp_law_young(p, s)) {
-		r = C / pp_max(p->n16 / 16 + p->born + p->born_prev, 1);
+		r = C / pp_max(pp_max(p->n16 / 16 + p->born, p->born + p->born_prev), 1);
 		q = pp_law_queue(p, now);
 		if (!pp_law_waits(s, now) && q > pp_max(PP_MSEC, 4 * pp_law_mss(p) * PP_NSEC / C))
 			pp_law_take_turn(p, s, now, q, C);
@@ -176,16 +177,19 @@ static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len
 	__u32 e = p->epoch_no, n;
 	__u64 C = pp_law_rate(p), mine;
 
-	if (!s->first && len > 200) {
-		s->first = e + 1;
-		__sync_fetch_and_add(&p->born, 1);
-	}
 	if (s->epoch != e) {
 		s->epoch = e;
 		s->bytes = 0;
 		s->big = 0;
 	}
 	s->bytes += len;
+	/* a flow is born with its first real packet, or with as much in small ones: handshakes and probes are none */
+	if (!s->first) {
+		if (len <= PP_SMALL && s->bytes < 2 * pp_law_mss(p))
+			return;
+		s->first = e + 1;
+		__sync_fetch_and_add(&p->born, 1);
+	}
 	if (s->big) {
 		__sync_fetch_and_add(&p->big_bytes, len);
 		return;
@@ -239,7 +243,7 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	if (dt > 8 * T || p->C != C || !p->R) {
 		/* idle, or another limit: begin anew; flows that go on are counted again within this epoch */
 		p->R = dt > 8 * T ? C : pp_law_fair(p);
-		p->n16 = dt > 8 * T ? 16 : pp_max(p->n16, 16);
+		p->n16 = dt > 8 * T ? 0 : p->n16;
 		p->C = C;
 		p->y = dt > 8 * T ? 0 : bytes * 1000000 / (dt / PP_USEC);
 		return;
@@ -248,13 +252,13 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	waited = (__s64)(p->turn - last) > 0;
 	n16 = p->n16;
 	n16 = nbig * 16 >= n16 ? nbig * 16 : waited ? n16 : n16 - (n16 - nbig * 16 + 3) / 4;
-	p->n16 = n16 = pp_max(n16, 16);
+	p->n16 = n16;
 	if (q == ~0ULL)
 		q = 0;
 	p->y = y = bytes * 1000000 / (dt / PP_USEC);
 	small = bytes > big ? (bytes - big) * 1000000 / (dt / PP_USEC) : 0;
 	goal = C - C * pp_min(q * 64 / T, 64) / 256;
-	low = (goal > small ? goal - small : 0) * 16 / n16;
+	low = (goal > small ? goal - small : 0) * 16 / pp_max(n16, 16);
 	R = pp_min(pp_law_step(p->R, goal, y), C + C / 16);
 	if (waited)
 		R = pp_min(R, p->R);
@@ -262,7 +266,7 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	if (R < low || (young && R > low))
 		R = low;
 	p->R = pp_max(R, pp_min(C, pp_law_mss(p) / 2));
-	if (nbig)
+	if (y >= C - C / 16)
 		p->busy_ns += dt;
 }
 
@@ -313,11 +317,20 @@ static inline void pp_law_leave(struct pp_pipe *p, struct pp_share *s)
  * under half a millisecond TCP builds full super-packets whatever its pace (tcp_tso_autosize), BBR then measures tens
  * of Gbit/s, and epochs no longer see every flow. TCP fills at most half of its window with one super-packet: with 3
  * slow flows send single segments, which is smooth, and there is one more than a delayed ACK waits for.
+ *
+ * A delayed ACK waits for a second segment, so that a slow flow's RTT samples contain its own pauses: up to two of them
+ * are left out. They need no window, since the flow sends nothing meanwhile.
  */
-static inline __u32 pp_law_window(__u64 r, __u64 srtt_us, __u32 mss, int young)
+static inline __u32 pp_law_window(__u64 r, __u64 srtt_us, __u64 min_rtt_us, __u32 mss, int young)
 {
-	__u64 us = pp_min(srtt_us, 10000000) + 2000;
-	__u64 w = pp_min(r, 125000000000ULL) * us / (1000000ULL * (mss ? mss : PP_MSS_DEFAULT));
+	__u64 pause_us, us, w;
 
+	if (!mss)
+		mss = PP_MSS_DEFAULT;
+	r = pp_min(pp_max(r, 1), 125000000000ULL);
+	srtt_us = pp_min(srtt_us, 10000000);
+	pause_us = 2 * mss * 1000000ULL / r;
+	us = pp_max(srtt_us > pause_us ? srtt_us - pause_us : 0, pp_min(min_rtt_us, srtt_us)) + 2000;
+	w = r * us / (1000000ULL * mss);
 	return pp_min(w, 1000000) + (young ? 2 : 3);
 }

@@ -16,13 +16,16 @@ enum pp_sockops_flags {
 	PP_CALLBACKS = BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG,
 };
 
-/* What a socket shall have: 0 for no pace, no clamp. */
+/* What is known of a connection, and what it shall have: 0 for no pace, no clamp. */
 struct order {
+	__u32 srtt_us;
+	__u32 min_rtt_us;
+	__u32 mss;
 	__u32 rate;
 	__u32 window;
 };
 
-__noinline int pp_order_of(struct pp_flow *f, __u64 srtt_us, __u32 mss, struct order *o)
+__noinline int pp_order_of(struct pp_flow *f, struct order *o)
 {
 	__u64 rate = ~0ULL, now = bpf_ktime_get_ns();
 	int young = 0;
@@ -48,7 +51,7 @@ __noinline int pp_order_of(struct pp_flow *f, __u64 srtt_us, __u32 mss, struct o
 	}
 	if (rate == ~0ULL)
 		return 0;
-	o->window = pp_law_window(rate, srtt_us, mss, young);
+	o->window = pp_law_window(rate, o->srtt_us, o->min_rtt_us, o->mss, young);
 	if (f->app_cap && f->app_cap < rate)
 		rate = f->app_cap;
 	o->rate = pp_min(rate, 0xfffffffeULL);
@@ -70,11 +73,17 @@ __noinline int pp_order_of(struct pp_flow *f, __u64 srtt_us, __u32 mss, struct o
 		__err;                                                                                       \
 	})
 
-static __always_inline void pace(struct bpf_sock_ops *ctx, struct pp_flow *f)
+static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct pp_flow *f)
 {
-	struct order o;
+	struct bpf_tcp_sock *tp = bpf_tcp_sock(sk);
+	struct order o = { 0 };
 
-	pp_order_of(f, ctx->srtt_us >> 3, ctx->mss_cache, &o);
+	if (!tp)
+		return;
+	o.srtt_us = tp->srtt_us >> 3;
+	o.min_rtt_us = tp->rtt_min;
+	o.mss = tp->mss_cache;
+	pp_order_of(f, &o);
 	if (!o.rate && !f->rate)
 		return;
 	if (OBEY(ctx, f, &o)) {
@@ -126,7 +135,7 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_soc
 	if (!f->n || f->local)
 		goto callbacks;
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | PP_CALLBACKS);
-	pace(ctx, f);
+	pace(ctx, sk, f);
 	iw = f->window;
 	if (iw && iw < PP_UNPACED)
 		bpf_setsockopt(ctx, PP_SOL_TCP, PP_TCP_BPF_IW, &iw, sizeof(iw));
@@ -172,7 +181,7 @@ int pp_sockops(struct bpf_sock_ops *ctx)
 			return 1;
 		if (f->gen != st->gen && (tp = bpf_skc_to_tcp_sock(sk)))
 			look_up(tp, f, st->gen);
-		pace(ctx, f);
+		pace(ctx, sk, f);
 		return 1;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ctx->args[0] != PP_TCP_ESTABLISHED)
@@ -261,7 +270,10 @@ int pp_iter_tcp(struct bpf_iter__tcp *ctx)
 	if (f->control != PP_HELD)
 		f->opened = 1;
 	look_up(tp, f, st->gen);
-	pp_order_of(f, BPF_CORE_READ(tp, srtt_us) >> 3, BPF_CORE_READ(tp, mss_cache), &o);
+	o.srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
+	o.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
+	o.mss = BPF_CORE_READ(tp, mss_cache);
+	pp_order_of(f, &o);
 	if (o.rate && !(callbacks = has_callbacks(tp)))
 		pp_order_fixed(f, &o, st->counting);
 	if (st->counting || (!o.rate && !f->rate))
