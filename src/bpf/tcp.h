@@ -206,7 +206,7 @@ static __always_inline int has_callbacks(struct tcp_sock *tp)
 /* A socket without callbacks: first counted, then paced for good at an equal share of what there is. */
 __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting)
 {
-	__u64 now = bpf_ktime_get_ns(), rate;
+	__u64 now = bpf_ktime_get_ns(), rate = 0xfffffffeULL;
 
 	if (!f || !o)
 		return 0;
@@ -217,14 +217,15 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 			break;
 		if (!in_force(p, now))
 			continue;
-		if (counting) {
+		if (counting)
 			__sync_fetch_and_add(&p->fixed, 1);
-			continue;
-		}
-		rate = pp_law_rate(p) / pp_max(p->fixed, 1);
-		if (rate < o->rate)
-			o->rate = pp_max(rate, 1);
+		else
+			rate = pp_min(rate, pp_law_rate(p) / pp_max(p->fixed, 1));
 	}
+	if (f->app_cap)
+		rate = pp_min(rate, f->app_cap);
+	o->rate = pp_max(rate, 1);
+	o->window = pp_law_window(o->rate, o->srtt_us, o->min_rtt_us, o->mss, 0);
 	return 0;
 }
 

@@ -12,10 +12,5 @@ int pp_cmd_unload(const struct pp_args *args, struct pp_err *e)
 	if (r)
 		return r;
 	r = pp_limit_remove_all(&d, &sockets, e);
-	if (r)
-		return r;
-	r = pp_datapath_remove(&d, e);
-	if (!r)
-		printf("unloaded: %llu connections released\n", (unsigned long long)sockets.freed);
-	return r;
+	return r ? r : pp_datapath_remove(&d, e);
 }
