@@ -11,7 +11,7 @@ enum pp_limits {
 	PP_MAX_PIPES = 8192, /* 1000 pods a node, two directions, tenants, pairs; index 0 is never used */
 	PP_MAX_SLOTS = 4096, /* cgroups with at least one pipe */
 	PP_MAX_PATH = 8,     /* pipes that one flow crosses */
-	PP_MAX_DEPTH = 32,   /* levels of the cgroup tree that are searched for slots */
+	PP_MAX_DEPTH = 32,   /* levels of the cgroup tree, from the root, at which there can be slots */
 };
 
 enum pp_dir { PP_EGRESS, PP_INGRESS, PP_N_DIR };
@@ -22,7 +22,6 @@ enum pp_refusal {
 	PP_REFUSED_QUEUE,   /* not paced TCP, and the pipe's virtual queue stood too high for anything without a pace */
 	PP_REFUSED_OPENING, /* a new TCP connection's unpaced first segments: TCP keeps them and sends them paced */
 	PP_REFUSED_HARD,    /* TCP while the queue stood beyond the last line: TCP keeps the data and tries again */
-	PP_REFUSED_ADMIT,   /* a SYN or SYN-ACK that has to wait for the queue: retried within milliseconds */
 	PP_N_REFUSAL,
 };
 
@@ -78,6 +77,7 @@ struct pp_pipe {
 	__u64 packets;
 	__u64 refused[PP_N_REFUSAL];
 	__u64 refused_bytes;
+	__u64 pad4;
 };
 
 _Static_assert(sizeof(struct pp_pipe) == 256, "pp_pipe is four cache lines");

@@ -117,7 +117,7 @@ static __always_inline int police_other(struct pp_flow *f, struct bpf_tcp_sock *
 
 	if ((__s64)(vt - k->now) < 0)
 		vt = k->now;
-	if (k->queue > PP_LAST_QUEUE + 8 * k->epoch)
+	if (k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch))
 		return PP_REFUSED_HARD;
 	if (!tp || tp->packets_out) {
 		if (k->queue > pp_max(PP_OTHER_QUEUE, 2 * k->epoch))

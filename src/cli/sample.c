@@ -22,14 +22,14 @@ static int take_one(const struct pp_limit *l, void *arg)
 	return l->path && !s->limit.path ? -ENOMEM : 0;
 }
 
-int pp_samples_take(struct pp_datapath *d, struct pp_samples *samples)
+int pp_samples_take(const struct pp_datapath *d, struct pp_samples *samples, struct pp_err *e)
 {
 	int r;
 
 	samples->s = calloc(PP_MAX_PIPES, sizeof(*samples->s));
 	if (!samples->s)
 		return -ENOMEM;
-	r = pp_limit_each(d, take_one, samples);
+	r = pp_limit_each(d, take_one, samples, e);
 	for (size_t i = 0; i < samples->n; i++)
 		samples->s[i].now = d->pipes[samples->s[i].limit.pipe];
 	samples->at = pp_now();
@@ -56,7 +56,7 @@ static void update(const struct pp_datapath *d, struct pp_sample *s, uint64_t no
 	s->in_force = pp_limit_in_force(d, &s->limit, s->note, sizeof(s->note)) == 1;
 }
 
-void pp_samples_again(struct pp_datapath *d, struct pp_samples *samples)
+void pp_samples_again(const struct pp_datapath *d, struct pp_samples *samples)
 {
 	uint64_t now = pp_now(), dt = pp_max(now - samples->at, 1);
 

@@ -29,10 +29,10 @@ struct pp_samples {
 
 const char *pp_dir_name(enum pp_dir dir);
 
-/* Reads every limit for the first time. 0 or -ENOMEM; samples is to be freed in both cases. */
-int pp_samples_take(struct pp_datapath *d, struct pp_samples *samples);
+/* Reads every limit for the first time. 0, or -errno with a message; samples is to be freed in both cases. */
+int pp_samples_take(const struct pp_datapath *d, struct pp_samples *samples, struct pp_err *e);
 
 /* Reads the same pipes again, and works the differences out. */
-void pp_samples_again(struct pp_datapath *d, struct pp_samples *samples);
+void pp_samples_again(const struct pp_datapath *d, struct pp_samples *samples);
 
 void pp_samples_free(struct pp_samples *samples);

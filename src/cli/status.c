@@ -23,7 +23,6 @@ static const struct pp_col cols[] = {
 	{ "refused_queue", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "refused_opening", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "refused_hard", NULL, PP_COUNT, PP_ALIGN_TYPE },
-	{ "refused_admission", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "ends_in", "ends in", PP_NS, PP_ALIGN_TYPE },
 	{ "in_force", "in force", PP_BOOL, PP_ALIGN_TYPE },
 	{ "note", "note", PP_STR, PP_ALIGN_TYPE },
@@ -83,11 +82,17 @@ static void warn(const struct pp_datapath *d)
 
 static int not_loaded(const struct pp_args *args)
 {
-	if (args->format == PP_JSON)
-		printf("{\n  \"root\": \"%s\",\n  \"loaded\": false,\n  \"limits\": []\n}\n", args->root);
-	else
+	json_t *extra;
+	int r;
+
+	if (args->format == PP_TEXT) {
 		printf("podpace is not loaded at cgroup %s: nothing is limited\n", args->root);
-	return 0;
+		return 0;
+	}
+	extra = json_pack("{s:s, s:b, s:{}}", "root", args->root, "loaded", 0, "events");
+	r = extra ? pp_out_table(stdout, PP_JSON, "limits", cols, ARRAY_SIZE(cols), NULL, 0, extra) : -ENOMEM;
+	json_decref(extra);
+	return r;
 }
 
 int pp_cmd_status(const struct pp_args *args, struct pp_err *e)
@@ -102,9 +107,10 @@ int pp_cmd_status(const struct pp_args *args, struct pp_err *e)
 	if (r == -ENOENT)
 		return not_loaded(args);
 	if (!r)
-		r = pp_samples_take(&d, &samples);
+		r = pp_samples_take(&d, &samples, e);
 	if (r)
 		return r;
+	pp_datapath_unlock(&d);
 	nanosleep(&(struct timespec){ .tv_nsec = SAMPLE_NS }, NULL);
 	pp_samples_again(&d, &samples);
 	rep.cells = cells = calloc(samples.n + 1, sizeof(*cells) * ARRAY_SIZE(cols));

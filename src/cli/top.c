@@ -51,7 +51,7 @@ static int picture(const struct pp_args *args, uint64_t interval, bool clear, st
 	int r = pp_datapath_open(args->root, PP_ADOPT, &d, e);
 
 	if (!r)
-		r = pp_samples_take(&d, &samples);
+		r = pp_samples_take(&d, &samples, e);
 	if (r)
 		return r;
 	pp_datapath_unlock(&d);

@@ -94,6 +94,18 @@ static int link_info(int fd, struct bpf_link_info *ret)
 	return bpf_obj_get_info_by_fd(fd, ret, &len) ? -errno : 0;
 }
 
+/* Are all maps pinned? A command that was killed while it loaded may have left some of them. */
+static int has_maps(const struct pp_datapath *d)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
+		_cleanup_close_ int fd = get_pin(d->dir, map_names[i]);
+
+		if (fd < 0)
+			return 0;
+	}
+	return 1;
+}
+
 /* Is everything pinned, and attached to the cgroup that is there now? */
 static int whole(const struct pp_datapath *d)
 {
@@ -108,13 +120,7 @@ static int whole(const struct pp_datapath *d)
 		if (link_info(fd, &info) || info.cgroup.cgroup_id != d->root_id)
 			return 0;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
-		_cleanup_close_ int fd = get_pin(d->dir, map_names[i]);
-
-		if (fd < 0)
-			return 0;
-	}
-	return 1;
+	return has_maps(d);
 }
 
 static void *map_array(const char *dir, const char *name, size_t size)
@@ -134,7 +140,7 @@ static int adopt(struct pp_datapath *d, struct pp_err *e)
 	d->iter_fd = get_pin(d->dir, "pp_iter_tcp");
 	d->pipes = map_array(d->dir, "pp_pipes", sizeof(*d->pipes) * PP_MAX_PIPES);
 	d->state = map_array(d->dir, "pp_state", sysconf(_SC_PAGESIZE));
-	if (d->slots_fd < 0 || d->iter_fd < 0 || !d->pipes || !d->state)
+	if (d->slots_fd < 0 || !d->pipes || !d->state)
 		return pp_err_set(e, -EIO, "%s: the pinned datapath cannot be opened: %s", d->dir, strerror(errno));
 	return 0;
 }
@@ -171,7 +177,20 @@ static int explain_load(int err, struct pp_err *e)
 			  libbpf_said);
 }
 
-static int load_skeleton(struct podpace_bpf **ret, struct pp_err *e)
+/* The programs of a repair go on with the maps that are there. */
+static int reuse_maps(const struct pp_datapath *d, struct bpf_object *obj)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
+		_cleanup_close_ int fd = get_pin(d->dir, map_names[i]);
+		int r = fd < 0 ? 0 : bpf_map__reuse_fd(bpf_object__find_map_by_name(obj, map_names[i]), fd);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int load_skeleton(const struct pp_datapath *d, struct podpace_bpf **ret, struct pp_err *e)
 {
 	struct rlimit memlock = { RLIM_INFINITY, RLIM_INFINITY };
 	bool always = !iterator_gives_callbacks();
@@ -188,7 +207,9 @@ static int load_skeleton(struct podpace_bpf **ret, struct pp_err *e)
 			return explain_load(-errno, e);
 		skel->rodata->pp_always = always;
 		bpf_program__set_autoload(skel->progs.pp_rmdir, attempt == 0);
-		r = podpace_bpf__load(skel);
+		r = reuse_maps(d, skel->obj);
+		if (!r)
+			r = podpace_bpf__load(skel);
 		if (r == 0) {
 			*ret = skel;
 			return 0;
@@ -222,8 +243,12 @@ static int attach_one(const struct pp_datapath *d, struct bpf_object *obj, size_
 					  "there, or above, in exclusive mode (bpftool cgroup tree)", d->root, progs[i].name);
 		return pp_err_set(e, r, "cgroup %s: attaching %s failed: %s", d->root, progs[i].name, strerror(-r));
 	}
-	r = (size_t)snprintf(path, sizeof(path), "%s/%s", d->dir, progs[i].name) >= sizeof(path) ? -ENAMETOOLONG :
-		bpf_link__pin(link, path);
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", d->dir, progs[i].name) >= sizeof(path)) {
+		r = -ENAMETOOLONG;
+	} else {
+		unlink(path); /* of the program that this one replaces */
+		r = bpf_link__pin(link, path);
+	}
 	bpf_link__destroy(link);
 	return r ? pp_err_set(e, r, "%s: pinning failed: %s", path, strerror(-r)) : 0;
 }
@@ -241,7 +266,7 @@ static int pin_all(const struct pp_datapath *d, struct bpf_object *obj, int root
 
 		if ((size_t)snprintf(path, sizeof(path), "%s/%s", d->dir, map_names[i]) >= sizeof(path))
 			return pp_err_set(e, -ENAMETOOLONG, "cgroup %s: its path is too long to pin", d->root);
-		r = bpf_map__pin(map, path);
+		r = access(path, F_OK) == 0 ? 0 : bpf_map__pin(map, path);
 		if (r)
 			return pp_err_set(e, r, "%s: pinning failed: %s", path, strerror(-r));
 	}
@@ -256,15 +281,42 @@ static int pin_all(const struct pp_datapath *d, struct bpf_object *obj, int root
 static int load(struct pp_datapath *d, int root_fd, struct pp_err *e)
 {
 	struct podpace_bpf *skel = NULL;
-	int r = load_skeleton(&skel, e);
+	bool repair = has_maps(d);
+	int r = load_skeleton(d, &skel, e);
 
 	if (r)
 		return r;
 	r = pin_all(d, skel->obj, root_fd, e);
 	podpace_bpf__destroy(skel);
-	if (r)
+	/* the limits of a damaged datapath are not thrown away: the next repair may succeed */
+	if (r && !repair)
 		pp_pins_remove(d->dir);
 	return r;
+}
+
+struct rival {
+	const struct pp_datapath *d;
+	const char *root;
+	struct pp_err *e;
+};
+
+/* Another datapath above or below this one? What is left of one whose cgroup is gone is removed on the way. */
+static int refuse_rival(const char *root, void *arg)
+{
+	struct rival *r = arg;
+
+	if (strcmp(root, r->root) == 0)
+		return 0;
+	if (faccessat(r->d->cgroupfs.fd, root[1] ? root + 1 : ".", F_OK, 0) < 0) {
+		/* its programs went with its cgroup */
+		_cleanup_free_ char *dir = pp_pins_dir(root);
+
+		return dir ? pp_pins_remove(dir) : -ENOMEM;
+	}
+	if (!pp_cgroup_below(root, r->root) && !pp_cgroup_below(r->root, root))
+		return 0;
+	return pp_err_set(r->e, -EBUSY, "podpace is loaded at cgroup %s already: it cannot be at %s too, one below the other; "
+			  "use --root %s, or 'podpace --root %s unload' first", root, r->root, root, root);
 }
 
 static int open_locked(struct pp_datapath *d, enum pp_open how, struct pp_err *e)
@@ -278,13 +330,16 @@ static int open_locked(struct pp_datapath *d, enum pp_open how, struct pp_err *e
 		pp_pins_remove(d->dir);
 		return r;
 	}
-	if (!whole(d)) {
-		r = pp_pins_remove(d->dir);
-		if (r)
-			return pp_err_set(e, r, "%s: removing what an earlier command left failed: %s", d->dir, strerror(-r));
-		if (how == PP_ADOPT)
-			return pp_err_set(e, -ENOENT, "podpace is not loaded at cgroup %s", d->root);
-		r = load(d, root_fd, e);
+	if (how == PP_REPAIR && !has_maps(d))
+		pp_pins_remove(d->dir); /* what a command left that was killed while it loaded */
+	if (how != PP_LOAD && !has_maps(d))
+		return pp_err_set(e, -ENOENT, "podpace is not loaded at cgroup %s", d->root);
+	if (how != PP_ADOPT && !whole(d)) {
+		struct rival rival = { .d = d, .root = d->root, .e = e };
+
+		r = pp_pins_each(refuse_rival, &rival);
+		if (!r)
+			r = load(d, root_fd, e);
 		if (r)
 			return r;
 	}

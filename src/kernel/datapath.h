@@ -11,8 +11,9 @@
 #include "kernel/cgroup.h"
 
 enum pp_open {
-	PP_ADOPT, /* what is there, or -ENOENT */
-	PP_LOAD,  /* load it if it is not there */
+	PP_ADOPT,  /* what is there, perhaps damaged, or -ENOENT: to look at */
+	PP_REPAIR, /* what is there, or -ENOENT; programs that are missing or detached are loaded and attached again */
+	PP_LOAD,   /* as PP_REPAIR, and loaded if it is not there */
 };
 
 /* An open datapath. While it is open no other process can load, change or unload one. */
@@ -23,7 +24,7 @@ struct pp_datapath {
 	char *dir;              /* where it is pinned */
 	int lock_fd;            /* the bpf file system, locked; -1 once released */
 	int slots_fd;
-	int iter_fd;            /* link of the tcp iterator */
+	int iter_fd;            /* link of the tcp iterator; -1 if it is not pinned, after PP_ADOPT only */
 	struct pp_pipe *pipes;  /* PP_MAX_PIPES, shared with the kernel */
 	struct pp_state *state; /* shared with the kernel */
 };
@@ -33,9 +34,9 @@ struct pp_datapath {
 	((struct pp_datapath){ .cgroupfs = { .fd = -1 }, .lock_fd = -1, .slots_fd = -1, .iter_fd = -1 })
 
 /*
- * Opens the datapath attached at cgroup `root` (normalized path, "/" for the whole host). A datapath that is pinned in
- * part (a command was killed), or whose root cgroup has been replaced, is removed first and, with PP_LOAD, loaded anew.
- * 0; -ENOENT with PP_ADOPT if there is none; -errno with a message. *ret is untouched on failure.
+ * Opens the datapath attached at cgroup `root` (normalized path, "/" for the whole host). A repair keeps the
+ * maps, and with them all limits. Two datapaths of which one lies below the other would overwrite each other's paces:
+ * loading the second is refused. 0; -ENOENT if there is none and it is not to be loaded; -errno with a message. *ret is untouched on failure.
  */
 int pp_datapath_open(const char *root, enum pp_open how, struct pp_datapath *ret, struct pp_err *e);
 void pp_datapath_close(struct pp_datapath *d);

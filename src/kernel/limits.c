@@ -127,8 +127,10 @@ static void list_free(struct list *all)
 	free(all->limits);
 }
 
-static int list_read(struct pp_datapath *d, struct list *all)
+static int list_read(const struct pp_datapath *d, struct list *all, struct pp_err *e)
 {
+	int r;
+
 	all->limits = calloc(PP_MAX_PIPES, sizeof(*all->limits));
 	if (!all->limits)
 		return -ENOMEM;
@@ -138,8 +140,12 @@ static int list_read(struct pp_datapath *d, struct list *all)
 		if (!d->pipes[k].rate)
 			continue;
 		*l = (struct pp_limit){ .pipe = k, .cgroup_id = d->pipes[k].cgroup_id, .dir = d->pipes[k].dir };
-		if (pp_cgroup_path(&d->cgroupfs, l->cgroup_id, &l->path) == -ENOMEM)
-			return -ENOMEM;
+		if (d->pipes[k].expires && pp_now() >= d->pipes[k].expires)
+			continue; /* over, as it was to be */
+		r = pp_cgroup_path(&d->cgroupfs, l->cgroup_id, &l->path);
+		if (r && r != -ESTALE && r != -ENOENT)
+			return pp_err_set(e, r, "the cgroups of the limits cannot be found by their ids: %s; this needs "
+					  "CAP_DAC_READ_SEARCH", strerror(-r));
 		all->n++;
 	}
 	qsort(all->limits, all->n, sizeof(*all->limits), by_path);
@@ -164,7 +170,7 @@ static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir,
 {
 	_cleanup_(list_free) struct list all = { 0 };
 	size_t worst = 1;
-	int r = list_read(d, &all);
+	int r = list_read(d, &all, e);
 
 	if (r)
 		return r;
@@ -205,6 +211,15 @@ static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, enu
 	return 0;
 }
 
+static int depth(const char *path)
+{
+	int n = 0;
+
+	for (; path[1] && (path = strchr(path, '/')); path++)
+		n++;
+	return n;
+}
+
 int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate, uint64_t for_ns,
 		 struct pp_socket_count *ret_sockets, struct pp_err *e)
 {
@@ -217,6 +232,9 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 	r = pp_cgroup_open(&d->cgroupfs, path, &fd, &id, e);
 	if (r)
 		return r;
+	if (depth(path) >= PP_MAX_DEPTH)
+		return pp_err_set(e, -EINVAL, "cgroup %s: %d levels below the root; valid are at most %d", path, depth(path),
+				  PP_MAX_DEPTH - 1);
 	if (!pp_cgroup_below(d->root, path))
 		return pp_err_set(e, -EINVAL, "cgroup %s: not at or below %s, where podpace is attached", path, d->root);
 	r = pp_datapath_runs(d, fd, why, sizeof(why));
@@ -257,10 +275,10 @@ int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_socke
 	return pp_sockets_sync(d, d->root, ret_sockets, e);
 }
 
-int pp_limit_each(struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg), void *arg)
+int pp_limit_each(const struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg), void *arg, struct pp_err *e)
 {
 	_cleanup_(list_free) struct list all = { 0 };
-	int r = list_read(d, &all);
+	int r = list_read(d, &all, e);
 
 	for (size_t i = 0; i < all.n && !r; i++)
 		r = fn(&all.limits[i], arg);
@@ -278,10 +296,6 @@ int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, cha
 	why[0] = '\0';
 	if (!l->path || pp_cgroup_open(&d->cgroupfs, l->path, &fd, &id, NULL)) {
 		snprintf(why, size, "the cgroup is gone");
-		return 0;
-	}
-	if (p->expires && pp_now() >= p->expires) {
-		snprintf(why, size, "its time is over");
 		return 0;
 	}
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) || slot.pipe[l->dir] != l->pipe) {

@@ -30,8 +30,11 @@ int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_co
 /* Removes every limit and releases all connections. 0, or -errno with a message. */
 int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets, struct pp_err *e);
 
-/* Calls fn for each limit, sorted by path and direction. Stops at the first error of fn and returns it, or -ENOMEM. */
-int pp_limit_each(struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg), void *arg);
+/*
+ * Calls fn for each limit, sorted by path and direction; one whose time is over is none. Stops at the first error of fn
+ * and returns it; -errno with a message when the cgroups cannot be looked up by their ids.
+ */
+int pp_limit_each(const struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg), void *arg, struct pp_err *e);
 
 /*
  * Is the limit in force? Writes the reason if not, or what is not covered by it if it is. 1, 0, or -errno.

@@ -75,6 +75,8 @@ int pp_sockets_sync(const struct pp_datapath *d, const char *path, struct pp_soc
 	struct sync s = { .d = d };
 	int r;
 
+	if (d->iter_fd < 0)
+		return pp_err_set(e, -ENOENT, "%s: the tcp iterator is not pinned any more", d->dir);
 	if (home < 0)
 		return pp_err_set(e, -errno, "/proc/self/ns/net: %s", strerror(errno));
 	/* sockets that get no callbacks share their pipe's limit among them: they must be counted first */
