@@ -3,39 +3,47 @@
 #   make            the command, build/podpace
 #   make demo       build, then show a limit at work between three pods of this machine (root)
 #   make test       everything that needs no Kubernetes: lint, unit, sim, fuzz, bpf, netns, vm (root)
+#   make unit       one layer alone; so are sim, fuzz, bpf, netns, vm
 #   make install    to $(DESTDIR)$(PREFIX)
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 B := build
 
-CC ?= gcc
-CLANG ?= clang
-BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
-LIBS := libbpf jansson
+CC := gcc
+CLANG := clang
+BPFTOOL = $(shell PATH=$$PATH:/usr/sbin:/sbin command -v bpftool)
+PKGS := libbpf jansson
 
 WARN := -Wall -Wextra -Werror
 CFLAGS ?= -O2 -g
-ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) -Isrc -I$(B) -DPP_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(LIBS))
-LDLIBS = $(shell pkg-config --libs $(LIBS))
+ALL_CFLAGS = -std=gnu17 $(WARN) -Isrc -I$(B) -DPP_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
+LDLIBS = $(shell pkg-config --libs $(PKGS))
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g
 # UAPI headers include asm/types.h, which lives in a directory of the machine's architecture
-BPF_CFLAGS := -std=gnu17 -O2 -g $(WARN) -Wno-unused-parameter -target bpf -mcpu=v3 -I/usr/include/$(shell $(CC) -print-multiarch)
+BPF_CFLAGS = -std=gnu17 -O2 -g $(WARN) -Wno-unused-parameter -target bpf -mcpu=v3 -I/usr/include/$(shell $(CC) -print-multiarch)
 
 SRCS := $(wildcard src/base/*.c src/kernel/*.c src/cli/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)
+BASE_SRCS := $(wildcard src/base/*.c)
+UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
+BPF_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bpf/test_*.c))
+BPF_RIG := $(filter-out $(wildcard tests/bpf/test_*.c),$(wildcard tests/bpf/*.c))
+LAYERS := unit sim fuzz bpf netns vm
 
 all: $(B)/podpace
 
 $(B)/podpace: $(OBJS)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/%.o: %.c | deps
+$(B)/%.o: %.c $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/src/kernel/datapath.o: $(B)/podpace.skel.h
 
-$(B)/podpace.bpf.o: $(wildcard src/bpf/*) | deps
+$(B)/podpace.bpf.o: $(wildcard src/bpf/*) $(B)/.deps
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ src/bpf/podpace.bpf.c > $(B)/clang.log 2>&1 || { head -40 $(B)/clang.log; false; }
 
@@ -43,19 +51,60 @@ $(B)/podpace.skel.h: $(B)/podpace.bpf.o
 	$(BPFTOOL) gen skeleton $< name podpace_bpf > $@.tmp
 	mv $@.tmp $@
 
-$(B)/traffic: $(wildcard tests/traffic/*.c tests/traffic/*.h) | deps
-	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -g $(WARN) -o $@ tests/traffic/*.c -ljansson -lpthread
-
 # installs what is missing on Debian and Ubuntu, and names it elsewhere; once per tree
-deps: $(B)/.deps
 $(B)/.deps: tools/deps
 	@mkdir -p $(@D)
 	tools/deps
 	@touch $@
 
+$(B)/traffic: $(wildcard tests/traffic/*.c tests/traffic/*.h) $(B)/.deps
+	$(CC) -std=gnu17 -O2 -g $(WARN) -o $@ tests/traffic/*.c -ljansson -lpthread
+
+$(B)/tests/unit/%: tests/unit/%.c tests/tap.h $(BASE_SRCS) $(wildcard src/*/*.h) src/kernel/cgroup.c $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(BASE_SRCS) src/kernel/cgroup.c -ljansson
+
+$(B)/tests/fuzz/%: tests/fuzz/%.c $(BASE_SRCS) $(wildcard src/*/*.h) src/kernel/cgroup.c $(B)/.deps
+	@mkdir -p $(@D)
+	$(CLANG) -std=gnu17 $(WARN) -fsanitize=fuzzer,address,undefined -O1 -g -Isrc -o $@ $< $(BASE_SRCS) src/kernel/cgroup.c -ljansson
+
+$(B)/tests/sim: $(wildcard tests/sim/*) src/bpf/law.h src/bpf/abi.h tests/tap.h $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -g $(WARN) -Isrc -Itests -o $@ tests/sim/*.c -lm
+
+$(B)/tests/bpf/%: tests/bpf/%.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h tests/tap.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BPF_RIG) $(LDLIBS)
+
+$(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -g $(WARN) -o $@ $<
+
+build-unit: $(UNITS)
+build-sim: $(B)/tests/sim
+build-fuzz: $(FUZZERS)
+build-bpf: $(BPF_TESTS)
+build-netns build-vm: $(B)/podpace $(B)/traffic $(B)/tests/pacing
+
+$(LAYERS): %: build-%
+	tests/run $@
+
+lint: $(B)/.deps
+	tools/lint
+
+test: all lint $(LAYERS:%=build-%)
+	tests/run $(LAYERS)
+
+demo: $(B)/podpace $(B)/traffic
+	demo/run
+
+install: all
+	install -D -m 755 $(B)/podpace $(DESTDIR)$(PREFIX)/sbin/podpace
+	install -D -m 644 man/podpace.8 $(DESTDIR)$(PREFIX)/share/man/man8/podpace.8
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all deps clean
+.PHONY: all lint test demo install clean $(LAYERS) $(LAYERS:%=build-%)
+.DELETE_ON_ERROR:
 -include $(OBJS:.o=.d)
