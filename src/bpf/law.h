@@ -32,6 +32,7 @@
 #define PP_EPOCH_MAX PP_NSEC
 #define PP_SMALL 200                     /* a packet up to this length says nothing of what its flow is going to send */
 #define PP_MSS_DEFAULT 1500U
+#define PP_PACE_MAX 0xfffffffeULL        /* bytes/s: BPF sets SO_MAX_PACING_RATE in 4 bytes, of which all ones mean none */
 #define PP_RATE_MAX 125000000000000ULL   /* 1 Pbit/s */
 
 /* What one flow did in one pipe. Lives in the socket's record; written under the socket's lock for TCP. */
@@ -320,6 +321,9 @@ static inline void pp_law_leave(struct pp_pipe *p, struct pp_share *s)
  *
  * A delayed ACK waits for a second segment, so that a slow flow's RTT samples contain its own pauses: up to two of them
  * are left out. They need no window, since the flow sends nothing meanwhile.
+ *
+ * Twice the RTT, as BBR has it: with one RTT's worth each small step down of R stops a flow of a long RTT until what is
+ * in flight has shrunk, and one BBR flow over 100 ms gets 87 %. Only where the pace cannot hold the flow the window must.
  */
 static inline __u32 pp_law_window(__u64 r, __u64 srtt_us, __u64 min_rtt_us, __u32 mss, int young)
 {
@@ -330,7 +334,8 @@ static inline __u32 pp_law_window(__u64 r, __u64 srtt_us, __u64 min_rtt_us, __u3
 	r = pp_min(pp_max(r, 1), 125000000000ULL);
 	srtt_us = pp_min(srtt_us, 10000000);
 	pause_us = 2 * mss * 1000000ULL / r;
-	us = pp_max(srtt_us > pause_us ? srtt_us - pause_us : 0, pp_min(min_rtt_us, srtt_us)) + 2000;
+	us = pp_max(srtt_us > pause_us ? srtt_us - pause_us : 0, pp_min(min_rtt_us, srtt_us));
+	us = r > PP_PACE_MAX ? us : 2 * us + 2000;
 	w = r * us / (1000000ULL * mss);
 	return pp_min(w, 1000000) + (young ? 2 : 3);
 }

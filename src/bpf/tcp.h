@@ -54,7 +54,7 @@ __noinline int pp_order_of(struct pp_flow *f, struct order *o)
 	o->window = pp_law_window(rate, o->srtt_us, o->min_rtt_us, o->mss, young);
 	if (f->app_cap && f->app_cap < rate)
 		rate = f->app_cap;
-	o->rate = pp_min(rate, 0xfffffffeULL);
+	o->rate = pp_min(rate, PP_PACE_MAX);
 	return 0;
 }
 
@@ -206,7 +206,7 @@ static __always_inline int has_callbacks(struct tcp_sock *tp)
 /* A socket without callbacks: first counted, then paced for good at an equal share of what there is. */
 __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting)
 {
-	__u64 now = bpf_ktime_get_ns(), rate = 0xfffffffeULL;
+	__u64 now = bpf_ktime_get_ns(), rate = PP_PACE_MAX;
 
 	if (!f || !o)
 		return 0;
