@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the kernel programs and user space share: the layout of the pinned maps. The only header both sides include. */
+/*
+ * What the kernel programs and user space share: the layout of the pinned maps. The only header
+ * both sides include.
+ */
 #pragma once
 
 #include <linux/types.h>
@@ -8,29 +11,41 @@
 #define PP_ABI 1
 
 enum pp_limits {
-	PP_MAX_PIPES = 8192, /* 1000 pods a node, two directions, tenants, pairs; index 0 is never used */
-	PP_MAX_SLOTS = 4096, /* cgroups with at least one pipe */
-	PP_MAX_PATH = 8,     /* pipes that one flow crosses */
-	PP_MAX_DEPTH = 32,   /* levels of the cgroup tree, from the root, at which there can be slots */
+	/* 1000 pods a node, two directions, tenants, pairs; index 0 is never used */
+	PP_MAX_PIPES = 8192,
+	/* cgroups with at least one pipe */
+	PP_MAX_SLOTS = 4096,
+	/* pipes that one flow crosses */
+	PP_MAX_PATH = 8,
+	/* levels of the cgroup tree, from the root, at which there can be slots */
+	PP_MAX_DEPTH = 32,
 };
 
 enum pp_dir { PP_EGRESS, PP_INGRESS, PP_N_DIR };
 
 /* Why a packet was not sent. Indexes pp_pipe.refused. */
 enum pp_refusal {
-	PP_REFUSED_SHARE,   /* not paced TCP (UDP and the rest): its socket was beyond its share */
-	PP_REFUSED_QUEUE,   /* not paced TCP, and the pipe's virtual queue stood too high for anything without a pace */
-	PP_REFUSED_OPENING, /* a new TCP connection's unpaced first segments: TCP keeps them and sends them paced */
-	PP_REFUSED_HARD,    /* TCP while the queue stood beyond the last line: TCP keeps the data and tries again */
+	/* no paced TCP (UDP and the rest): its socket was beyond its share */
+	PP_REFUSED_SHARE,
+	/* no paced TCP, and the virtual queue stood too high for anything without a pace */
+	PP_REFUSED_QUEUE,
+	/* a new connection's unpaced first segments: TCP keeps them and sends them paced */
+	PP_REFUSED_OPENING,
+	/* while the queue stood beyond the last line: TCP keeps the data and tries again */
+	PP_REFUSED_HARD,
 	PP_N_REFUSAL,
 };
 
 /* What happened that is nobody's drop, for the whole datapath. Indexes pp_state.event. */
 enum pp_event {
-	PP_EVENT_NO_STORAGE, /* no memory for a socket's record: the packet was held by its pipes' queues alone */
-	PP_EVENT_PATH_FULL,  /* more than PP_MAX_PATH limits above one socket: the outermost are not enforced for it */
-	PP_EVENT_NO_PACE,    /* the kernel refused to set a pace on a TCP socket: it is policed */
-	PP_EVENT_SLOT_FREED, /* a removed cgroup gave its slot back */
+	/* no memory for a socket's record: the packet was held by its pipes' queues alone */
+	PP_EVENT_NO_STORAGE,
+	/* more than PP_MAX_PATH limits above one socket: the outermost do not bind it */
+	PP_EVENT_PATH_FULL,
+	/* the kernel refused to set a pace on a TCP socket: it is policed */
+	PP_EVENT_NO_PACE,
+	/* a removed cgroup gave its slot back */
+	PP_EVENT_SLOT_FREED,
 	PP_N_EVENT,
 };
 
@@ -40,36 +55,37 @@ enum pp_event {
  */
 struct pp_pipe {
 	/* configuration: written by user space, read by the programs */
-	__u64 rate;      /* the limit C; 0: the entry is free */
+	__u64 rate;	 /* the limit C; 0: the entry is free */
 	__u64 cgroup_id; /* whose limit it is */
-	__u64 expires;   /* after this time the pipe limits nothing; 0: never */
-	__u32 dir;       /* enum pp_dir */
-	__u32 fixed;     /* sockets paced at a fixed rate; written by the tcp iterator */
-	__u64 since;     /* when it was set, CLOCK_REALTIME */
+	__u64 expires;	 /* after this time the pipe limits nothing; 0: never */
+	__u32 dir;	 /* enum pp_dir */
+	__u32 fixed;	 /* sockets paced at a fixed rate; written by the tcp iterator */
+	__u64 since;	 /* when it was set, CLOCK_REALTIME */
 	__u64 pad1[3];
 
 	/* the clock and this epoch's sums: every packet, atomically */
-	__u64 vt;        /* when all that was accepted has left at rate C, in 1/256 ns, modulo 2^64 */
+	__u64 vt; /* when all that was accepted has left at rate C, in 1/256 ns, modulo 2^64 */
 	__u64 win_bytes; /* arrived in this epoch */
 	__u64 big_bytes; /* of these, from big flows */
-	__u64 qmin;      /* least standing queue seen in this epoch, ns; a lost race costs one sample */
-	__u32 nbig;      /* big flows seen in this epoch */
-	__u32 born;      /* flows that sent their first data in this epoch */
+	__u64 qmin; /* least standing queue seen in this epoch, ns; a lost race costs one sample */
+	__u32 nbig; /* big flows seen in this epoch */
+	__u32 born; /* flows that sent their first data in this epoch */
 	__u32 young_big; /* flows that were young and big in this epoch */
-	__u32 mss_now;   /* largest packet of a segment seen in this epoch */
-	__u64 turn;      /* when the last turn given to an opening flow ends, ns */
-	__u64 qmean;     /* moving average of the queue that packets find, ns; not atomic: an average of most of them */
+	__u32 mss_now;	 /* largest packet of a segment seen in this epoch */
+	__u64 turn;	 /* when the last turn given to an opening flow ends, ns */
+	__u64 qmean; /* moving average of the queue that packets find, ns; not atomic: an average of
+			most of them */
 
 	/* control state: written by the one CPU that ends an epoch */
-	__u64 last;      /* start of this epoch */
-	__u64 R;         /* the fair rate */
-	__u64 y;         /* arrival rate of the last epoch, for people */
-	__u64 C;         /* the rate that R was computed for */
+	__u64 last; /* start of this epoch */
+	__u64 R;    /* the fair rate */
+	__u64 y;    /* arrival rate of the last epoch, for people */
+	__u64 C;    /* the rate that R was computed for */
 	__u32 epoch_no;
-	__u32 n16;       /* estimate of the number of big flows, in sixteenths */
+	__u32 n16; /* estimate of the number of big flows, in sixteenths */
 	__u32 born_prev;
-	__u32 mss;       /* largest packet of a segment, of the last epoch */
-	__u64 busy_ns;   /* total length of the epochs in which at least 15/16 of the limit arrived */
+	__u32 mss;     /* largest packet of a segment, of the last epoch */
+	__u64 busy_ns; /* total length of the epochs in which at least 15/16 of the limit arrived */
 	__u64 pad3;
 
 	/* counters: monotonic */
@@ -89,16 +105,18 @@ struct pp_slot {
 
 /* The one entry of pp_state. */
 struct pp_state {
-	__u64 gen;       /* changed whenever any path may have changed: sockets look theirs up again */
-	__u32 nslots;    /* 0: every packet passes at once */
-	__u32 counting;  /* the tcp iterator only counts sockets that it cannot give callbacks, in pp_pipe.fixed */
+	__u64 gen;    /* changed whenever any path may have changed: sockets look theirs up again */
+	__u32 nslots; /* 0: every packet passes at once */
+	__u32 counting; /* the tcp iterator only counts sockets that it cannot give callbacks, in
+			   pp_pipe.fixed */
 	__u64 event[PP_N_EVENT];
 };
 
 /* What the tcp iterator did to a socket: it prints one of these characters for each. */
 enum pp_iter_mark {
 	PP_MARK_HELD = 'h',   /* under control, with callbacks */
-	PP_MARK_FIXED = 'x',  /* paced at a fixed rate: this kernel cannot give an existing socket its callbacks */
+	PP_MARK_FIXED = 'x',  /* paced at a fixed rate: this kernel cannot give an existing socket
+				 its callbacks */
 	PP_MARK_FREED = 'f',  /* released */
 	PP_MARK_FAILED = '!', /* could not be paced: policed in the egress program */
 };

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Packets on their way out: count them in every pipe of their path and run the law. TCP that is paced passes; what has
- * no pace is held to its share here.
+ * Packets on their way out: count them in every pipe of their path and run the law. TCP that is
+ * paced passes; what has no pace is held to its share here.
  *
- * Refusing is return value 2: the packet is dropped, TCP is told at once that it was not sent (it keeps the data and
- * sends again with the next ACK, or, with nothing in flight, after 200 ms), a datagram is lost as in a full queue and
- * the application sees no error. Return value 0 would give it EPERM.
+ * Refusing is return value 2: the packet is dropped, TCP is told at once that it was not sent (it
+ * keeps the data and sends again with the next ACK, or, with nothing in flight, after 200 ms), a
+ * datagram is lost as in a full queue and the application sees no error. Return value 0 would give
+ * it EPERM.
  */
 #pragma once
 
@@ -13,29 +14,40 @@
 #define REFUSE 2
 
 enum pp_egress_constants {
-	PP_CONTROL = 120,  /* up to this length a TCP packet is a pure ACK, a SYN, or as harmless */
-	PP_UNPACED = 10,   /* segments that TCP sends before its pacing begins (tcp_update_skb_after_send) */
+	/* up to this length a TCP packet is a pure ACK, a SYN, or as harmless */
+	PP_CONTROL = 120,
+	/* segments that TCP sends before its pacing begins (tcp_update_skb_after_send) */
+	PP_UNPACED = 10,
 };
 
-#define PP_OPEN_QUEUE (1 * PP_MSEC)     /* opening flows that have data in flight wait while this stands */
-#define PP_OPEN_LAST (95 * PP_MSEC)     /* all opening flows wait, so that 100 ms never see much more than the limit */
-#define PP_OTHER_BURST (10 * PP_MSEC)   /* what a socket without a pace may send ahead of its share */
-#define PP_OTHER_QUEUE (20 * PP_MSEC)   /* and where the pipe refuses it: many sockets, a packet each */
+/* opening flows that have data in flight wait while this stands */
+#define PP_OPEN_QUEUE (1 * PP_MSEC)
+/* all opening flows wait, so that 100 ms never see much more than the limit */
+#define PP_OPEN_LAST (95 * PP_MSEC)
+/* what a socket without a pace may send ahead of its share */
+#define PP_OTHER_BURST (10 * PP_MSEC)
+/* and where the pipe refuses it: many sockets, a packet each */
+#define PP_OTHER_QUEUE (20 * PP_MSEC)
+/* refuses TCP that has data in flight, and all without a pace; eight epochs if those are more */
 #define PP_HARD_QUEUE (100 * PP_MSEC)
+/* and this, with eight epochs on top, all but small TCP packets, which have twice that */
 #define PP_LAST_QUEUE PP_NSEC
 
 struct packet {
 	__u64 now;
-	__u64 len;   /* L3 bytes, headers once per segment */
-	__u32 mss;   /* L3 bytes of its largest segment */
+	__u64 len; /* L3 bytes, headers once per segment */
+	__u32 mss; /* L3 bytes of its largest segment */
 	__u32 segs;
-	__u64 queue; /* the longest on the path */
-	__u64 epoch; /* and the longest epoch */
+	__u64 queue;   /* the longest on the path */
+	__u64 epoch;   /* and the longest epoch */
 	__u32 charged; /* TCP's pacing counts it */
 	__u32 pad;
 };
 
-/* Headers of a super-packet, which each of its segments repeats. IPv6 extension headers are not looked for. */
+/*
+ * Headers of a super-packet, which each of its segments repeats. IPv6 extension headers are not
+ * looked for.
+ */
 static __always_inline __u32 header_len(struct __sk_buff *skb, __u32 protocol)
 {
 	__u32 l3 = 40;
@@ -91,10 +103,14 @@ __noinline __u64 pp_look_ahead(struct pp_flow *f, struct packet *k, int want_sha
 }
 
 /* A TCP packet that carries data of a paced socket. Returns a refusal, or -1. */
-static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *tp, struct packet *k)
+static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *tp,
+					struct packet *k)
 {
 	if (!f->opened) {
-		/* data_segs_out already counts this packet, and it counts refused ones too: they use up the unpaced */
+		/*
+		 * data_segs_out already counts this packet, and it counts refused ones too: they
+		 * use up the unpaced
+		 */
 		k->charged = tp->data_segs_out >= PP_UNPACED;
 		if (tp->data_segs_out >= PP_UNPACED + k->segs)
 			f->opened = 1;
@@ -110,8 +126,12 @@ static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *
 	return -1;
 }
 
-/* Everything else: the socket's own clock at its share. TCP with nothing in flight passes: refused, it would stall. */
-static __always_inline int police_other(struct pp_flow *f, struct bpf_tcp_sock *tp, struct packet *k)
+/*
+ * Everything else: the socket's own clock at its share. TCP with nothing in flight passes: refused,
+ * it would stall.
+ */
+static __always_inline int police_other(struct pp_flow *f, struct bpf_tcp_sock *tp,
+					struct packet *k)
 {
 	__u64 share = pp_look_ahead(f, k, 1), vt = f->vt;
 
@@ -157,7 +177,8 @@ __noinline int pp_count_refused(struct pp_flow *f, struct packet *k, __u32 why)
 			break;
 		if (!in_force(p, k->now))
 			continue;
-		barrier_var(why); /* or clang moves the index's arithmetic before the check, where it has no bound */
+		barrier_var(why); /* or clang moves the index's arithmetic before the check, where
+				     it has no bound */
 		if (why >= PP_N_REFUSAL)
 			break;
 		__sync_fetch_and_add(&p->refused[why], k->segs);
@@ -212,7 +233,10 @@ int pp_egress(struct __sk_buff *skb)
 
 	if (!st || !st->nslots || skb->ifindex == PP_LOOPBACK_IFINDEX)
 		return PASS;
-	/* the kernel runs the program with a full socket, a listener for its SYN-ACKs; without one there is no cgroup */
+	/*
+	 * the kernel runs the program with a full socket, a listener for its SYN-ACKs; without one
+	 * there is no cgroup
+	 */
 	sk = skb->sk;
 	if (!sk || !(sk = bpf_sk_fullsock(sk)))
 		return PASS;

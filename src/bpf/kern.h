@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The few kernel structures that the programs read, relocated by BTF (CO-RE), and constants that old headers lack. */
+/*
+ * The few kernel structures that the programs read, relocated by BTF (CO-RE), and constants that
+ * old headers lack.
+ */
 #pragma once
 
 #define __ksym_struct __attribute__((preserve_access_index))
@@ -84,5 +87,6 @@ enum pp_kernel_constants {
 	PP_TCP_BPF_SOCK_OPS_CB_FLAGS = 1008, /* since 6.12 */
 	PP_TCP_ESTABLISHED = 1,
 	PP_TCP_LISTEN = 10,
-	PP_UNLIMITED = 0x7fffffff, /* a congestion window clamp or slow start threshold that never binds */
+	PP_UNLIMITED =
+		0x7fffffff, /* a congestion window clamp or slow start threshold that never binds */
 };

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The control law of a pipe: pure arithmetic on a struct pp_pipe and a flow's share of it, without helpers and without
- * a clock of its own, so that it compiles for the kernel, for unit tests and for the simulator alike.
+ * The control law of a pipe: pure arithmetic on a struct pp_pipe and a flow's share of it, without
+ * helpers and without a clock of its own, so that it compiles for the kernel, for unit tests and
+ * for the simulator alike.
  *
- * An explicit-rate law of RCP's family (Dukkipati, "Rate Control Protocol", 2008). In each epoch a pipe of capacity C
- * measures the arrival rate y, the standing virtual queue q (its least value: a burst of two segments at 1 Mbit/s is
- * 23 ms of "queue" that no one stands in) and the number n of big flows: those that used half of what they were
- * allowed. goal = C - drain(q); R <- R * goal / y, in half steps near the goal; then R is held above
- * (goal - small) / n, where small is what all flows that are not big sent. n flows at that rate cannot exceed the goal,
- * so the floor is safe; without it R dips far below the fair share after an overload and BBR forgets its bandwidth.
- * R is common to all flows: multiplicative steps keep it fair, only the sum needs control.
+ * An explicit-rate law of RCP's family (Dukkipati, "Rate Control Protocol", 2008). In each epoch a
+ * pipe of capacity C measures the arrival rate y, the standing virtual queue q (its least value: a
+ * burst of two segments at 1 Mbit/s is 23 ms of "queue" that no one stands in) and the number n of
+ * big flows: those that used half of what they were allowed. goal = C - drain(q); R <- R * goal /
+ * y, in half steps near the goal; then R is held above (goal - small) / n, where small is what all
+ * flows that are not big sent. n flows at that rate cannot exceed the goal, so the floor is safe;
+ * without it R dips far below the fair share after an overload and BBR forgets its bandwidth. R is
+ * common to all flows: multiplicative steps keep it fair, only the sum needs control.
  *
- * A flow is young until the epoch after that of its first data. Young flows get an equal share that counts all that
- * were born with them; while a queue stands each takes a turn: turns are handed out one after another, at rate C, from
- * the moment the queue is gone, so that flows that open together neither pile up nor march in step afterwards.
+ * A flow is young until the epoch after that of its first data. Young flows get an equal share that
+ * counts all that were born with them; while a queue stands each takes a turn: turns are handed out
+ * one after another, at rate C, from the moment the queue is gone, so that flows that open together
+ * neither pile up nor march in step afterwards.
  *
- * Concurrency: vt, the sums and the counters are atomic. Everything else is written without a lock; a lost race costs
- * one sample of qmin, one count of n, or a pace that is one epoch old.
+ * Concurrency: vt, the sums and the counters are atomic. Everything else is written without a lock;
+ * a lost race costs one sample of qmin, one count of n, or a pace that is one epoch old.
  */
 #pragma once
 
@@ -25,17 +28,26 @@
 #define PP_NSEC 1000000000ULL
 #define PP_MSEC 1000000ULL
 #define PP_USEC 1000ULL
-#define PP_TICKS 8                       /* vt counts ns << 8: at 400 Gbit/s a packet of 64 bytes is 1.28 ns */
-#define PP_CREDIT (1 * PP_MSEC)          /* how far the clock may lie in the past: what an idle moment may make up for */
-#define PP_TURN_SLACK (PP_MSEC / 2)      /* a turn that is this near has come */
+/* vt counts ns << 8: at 400 Gbit/s a packet of 64 bytes is 1.28 ns */
+#define PP_TICKS 8
+/* how far the clock may lie in the past: what an idle moment may make up for */
+#define PP_CREDIT (1 * PP_MSEC)
+/* a turn that is this near has come */
+#define PP_TURN_SLACK (PP_MSEC / 2)
 #define PP_EPOCH_MIN (10 * PP_MSEC)
 #define PP_EPOCH_MAX PP_NSEC
-#define PP_SMALL 200                     /* a packet up to this length says nothing of what its flow is going to send */
+/* a packet up to this length says nothing of what its flow is going to send */
+#define PP_SMALL 200
 #define PP_MSS_DEFAULT 1500U
-#define PP_PACE_MAX 0xfffffffeULL        /* bytes/s: BPF sets SO_MAX_PACING_RATE in 4 bytes, of which all ones mean none */
-#define PP_RATE_MAX 125000000000000ULL   /* 1 Pbit/s */
+/* bytes/s: BPF sets SO_MAX_PACING_RATE in 4 bytes, of which all ones mean none */
+#define PP_PACE_MAX 0xfffffffeULL
+/* 1 Pbit/s */
+#define PP_RATE_MAX 125000000000000ULL
 
-/* What one flow did in one pipe. Lives in the socket's record; written under the socket's lock for TCP. */
+/*
+ * What one flow did in one pipe. Lives in the socket's record; written under the socket's lock for
+ * TCP.
+ */
 struct pp_share {
 	__u64 bytes; /* sent in epoch `epoch` */
 	__u64 pace;  /* what the flow was last told it may send, bytes/s; 0: nothing yet */
@@ -47,8 +59,14 @@ struct pp_share {
 	__u16 armed; /* the wait for the turn is in TCP's pacing clock already */
 };
 
-static inline __u64 pp_min(__u64 a, __u64 b) { return a < b ? a : b; }
-static inline __u64 pp_max(__u64 a, __u64 b) { return a > b ? a : b; }
+static inline __u64 pp_min(__u64 a, __u64 b)
+{
+	return a < b ? a : b;
+}
+static inline __u64 pp_max(__u64 a, __u64 b)
+{
+	return a > b ? a : b;
+}
 
 /* The L3 size of a full segment of the pipe's flows. */
 static inline __u64 pp_law_mss(const struct pp_pipe *p)
@@ -79,8 +97,8 @@ static inline __u64 pp_law_fair(const struct pp_pipe *p)
 }
 
 /*
- * Length of an epoch in ns: time for two bursts of a flow at R and eight of the pipe, a burst being the two segments
- * that TCP sends at least. Shorter epochs see the bursts instead of the rate.
+ * Length of an epoch in ns: time for two bursts of a flow at R and eight of the pipe, a burst being
+ * the two segments that TCP sends at least. Shorter epochs see the bursts instead of the rate.
  */
 static inline __u64 pp_law_epoch(const struct pp_pipe *p)
 {
@@ -104,14 +122,18 @@ static inline int pp_law_young(const struct pp_pipe *p, const struct pp_share *s
 }
 
 /*
- * Take a turn behind all that were given before and behind the queue q. A turn is one segment long: that is what TCP
- * sends at once with the small window of a young flow.
+ * Take a turn behind all that were given before and behind the queue q. A turn is one segment long:
+ * that is what TCP sends at once with the small window of a young flow.
  */
-static inline void pp_law_take_turn(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 q, __u64 C)
+static inline void pp_law_take_turn(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 q,
+				    __u64 C)
 {
 	__u64 cost = pp_law_mss(p) * PP_NSEC / C, old = p->turn, start = now + q;
 
-	/* those born just now are not done: TCP paces none of its first segments, of which some six get through */
+	/*
+	 * those born just now are not done: TCP paces none of its first segments, of which some six
+	 * get through
+	 */
 	if (!s->turn)
 		start = now + pp_max(q, pp_min(4 * q, 6 * cost * p->born));
 	if ((__s64)(old - start) > 0)
@@ -128,8 +150,9 @@ static inline int pp_law_waits(const struct pp_share *s, __u64 now)
 }
 
 /*
- * A packet of the flow has just been charged to its pace: it is that charge which makes the flow wait for its turn. From
- * now on it shall have the pace of the time after, or its next packet would be charged with the wait a second time.
+ * A packet of the flow has just been charged to its pace: it is that charge which makes the flow
+ * wait for its turn. From now on it shall have the pace of the time after, or its next packet would
+ * be charged with the wait a second time.
  */
 static inline void pp_law_charged(struct pp_share *s, __u64 now)
 {
@@ -138,11 +161,13 @@ static inline void pp_law_charged(struct pp_share *s, __u64 now)
 }
 
 /*
- * Flows of the same pace keep their phases: where they began together they go on sending in a bunch, once a round, and
- * any 100 ms may hold one bunch more than they should. A flow whose packets find a longer queue than the average is late
- * in the bunch and is slowed a little, one that finds a shorter queue is hastened, until all are spread over the round.
+ * Flows of the same pace keep their phases: where they began together they go on sending in a
+ * bunch, once a round, and any 100 ms may hold one bunch more than they should. A flow whose
+ * packets find a longer queue than the average is late in the bunch and is slowed a little, one
+ * that finds a shorter queue is hastened, until all are spread over the round.
  */
-static inline __u64 pp_law_spread(const struct pp_pipe *p, const struct pp_share *s, __u64 r, __u64 C)
+static inline __u64 pp_law_spread(const struct pp_pipe *p, const struct pp_share *s, __u64 r,
+				  __u64 C)
 {
 	__u64 round = pp_law_mss(p) * (p->n16 / 16) * PP_NSEC / C, q = s->queue * PP_USEC, off;
 
@@ -152,7 +177,9 @@ static inline __u64 pp_law_spread(const struct pp_pipe *p, const struct pp_share
 	return q > p->qmean ? r - r * off / 1024 : r + r * off / 1024;
 }
 
-/* What the flow may send now, bytes/s. Hands out a turn to a flow that opens while a queue stands. */
+/*
+ * What the flow may send now, bytes/s. Hands out a turn to a flow that opens while a queue stands.
+ */
 static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now)
 {
 	__u64 C = pp_law_rate(p), R = pp_law_fair(p), r = R, q;
@@ -165,7 +192,10 @@ static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now
 		if (!pp_law_waits(s, now) && q > pp_max(PP_MSEC, 4 * pp_law_mss(p) * PP_NSEC / C))
 			pp_law_take_turn(p, s, now, q, C);
 	}
-	/* the segment that is charged carries less than its L3 size: 7/8 of that makes the wait long enough */
+	/*
+	 * the segment that is charged carries less than its L3 size: 7/8 of that makes the wait
+	 * long enough
+	 */
 	if (pp_law_waits(s, now) && !s->armed)
 		r = pp_min(r, pp_law_mss(p) * (PP_NSEC * 7 / 8) / (s->turn - now));
 	s->pace = pp_max(pp_law_spread(p, s, pp_min(r, R), C), 1);
@@ -184,7 +214,10 @@ static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len
 		s->big = 0;
 	}
 	s->bytes += len;
-	/* a flow is born with its first real packet, or with as much in small ones: handshakes and probes are none */
+	/*
+	 * a flow is born with its first real packet, or with as much in small ones: handshakes and
+	 * probes are none
+	 */
 	if (!s->first) {
 		if (len <= PP_SMALL && s->bytes < 2 * pp_law_mss(p))
 			return;
@@ -203,7 +236,10 @@ static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len
 	__sync_fetch_and_add(&p->nbig, 1);
 	if (pp_law_young(p, s))
 		__sync_fetch_and_add(&p->young_big, 1);
-	/* more flows than thought, and a queue: the equal share at once, not at the end of the epoch */
+	/*
+	 * more flows than thought, and a queue: the equal share at once, not at the end of the
+	 * epoch
+	 */
 	n = p->nbig;
 	if (q > T / 4 && n * 16 > p->n16) {
 		p->n16 = n * 16;
@@ -223,7 +259,10 @@ static inline __u64 pp_law_step(__u64 R, __u64 goal, __u64 y)
 	return R * ratio / 1024;
 }
 
-/* End the epoch if it is over: a new R. dt is bounded first, so that no product overflows at 1 Pbit/s. */
+/*
+ * End the epoch if it is over: a new R. dt is bounded first, so that no product overflows at 1
+ * Pbit/s.
+ */
 static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 {
 	__u64 last = p->last, dt = now - last, C = pp_law_rate(p);
@@ -242,14 +281,20 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	p->mss = __sync_lock_test_and_set(&p->mss_now, 0);
 	p->epoch_no++;
 	if (dt > 8 * T || p->C != C || !p->R) {
-		/* idle, or another limit: begin anew; flows that go on are counted again within this epoch */
+		/*
+		 * idle, or another limit: begin anew; flows that go on are counted again within
+		 * this epoch
+		 */
 		p->R = dt > 8 * T ? C : pp_law_fair(p);
 		p->n16 = dt > 8 * T ? 0 : p->n16;
 		p->C = C;
 		p->y = dt > 8 * T ? 0 : bytes * 1000000 / (dt / PP_USEC);
 		return;
 	}
-	/* flows that waited for their turns sent less than R or nothing: no reason to raise it, or to count them out */
+	/*
+	 * flows that waited for their turns sent less than R or nothing: no reason to raise it, or
+	 * to count them out
+	 */
 	waited = (__s64)(p->turn - last) > 0;
 	n16 = p->n16;
 	n16 = nbig * 16 >= n16 ? nbig * 16 : waited ? n16 : n16 - (n16 - nbig * 16 + 3) / 4;
@@ -272,10 +317,12 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 }
 
 /*
- * A packet of len L3 bytes of flow s has been accepted: advance the clock, count, end the epoch when it is over.
- * mss: L3 size of a full segment of the flow, 0 if unknown. Returns the queue in ns that the packet found.
+ * A packet of len L3 bytes of flow s has been accepted: advance the clock, count, end the epoch
+ * when it is over. mss: L3 size of a full segment of the flow, 0 if unknown. Returns the queue in
+ * ns that the packet found.
  */
-static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 len, __u32 mss)
+static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 len,
+				  __u32 mss)
 {
 	__u64 C = pp_law_rate(p), T, old, vt, q = 0, t = now << PP_TICKS;
 	__u64 cost = len * (PP_NSEC << PP_TICKS) / C;
@@ -303,7 +350,10 @@ static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 n
 	return q;
 }
 
-/* The flow has ended. What it sent in this epoch counts as small: else a storm of short flows drives R to nothing. */
+/*
+ * The flow has ended. What it sent in this epoch counts as small: else a storm of short flows
+ * drives R to nothing.
+ */
 static inline void pp_law_leave(struct pp_pipe *p, struct pp_share *s)
 {
 	if (!s->big || s->epoch != p->epoch_no)
@@ -314,16 +364,19 @@ static inline void pp_law_leave(struct pp_pipe *p, struct pp_share *s)
 }
 
 /*
- * Congestion window, in segments, that a flow paced at r needs at this RTT. A larger one only makes bursts: with an RTT
- * under half a millisecond TCP builds full super-packets whatever its pace (tcp_tso_autosize), BBR then measures tens
- * of Gbit/s, and epochs no longer see every flow. TCP fills at most half of its window with one super-packet: with 3
- * slow flows send single segments, which is smooth, and there is one more than a delayed ACK waits for.
+ * Congestion window, in segments, that a flow paced at r needs at this RTT. A larger one only makes
+ * bursts: with an RTT under half a millisecond TCP builds full super-packets whatever its pace
+ * (tcp_tso_autosize), BBR then measures tens of Gbit/s, and epochs no longer see every flow. TCP
+ * fills at most half of its window with one super-packet: with 3 slow flows send single segments,
+ * which is smooth, and there is one more than a delayed ACK waits for.
  *
- * A delayed ACK waits for a second segment, so that a slow flow's RTT samples contain its own pauses: up to two of them
- * are left out. They need no window, since the flow sends nothing meanwhile.
+ * A delayed ACK waits for a second segment, so that a slow flow's RTT samples contain its own
+ * pauses: up to two of them are left out. They need no window, since the flow sends nothing
+ * meanwhile.
  *
- * Twice the RTT, as BBR has it: with one RTT's worth each small step down of R stops a flow of a long RTT until what is
- * in flight has shrunk, and one BBR flow over 100 ms gets 87 %. Only where the pace cannot hold the flow the window must.
+ * Twice the RTT, as BBR has it: with one RTT's worth each small step down of R stops a flow of a
+ * long RTT until what is in flight has shrunk, and one BBR flow over 100 ms gets 87 %. Only where
+ * the pace cannot hold the flow the window must.
  */
 static inline __u32 pp_law_window(__u64 r, __u64 srtt_us, __u64 min_rtt_us, __u32 mss, int young)
 {

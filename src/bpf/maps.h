@@ -3,20 +3,22 @@
 #pragma once
 
 /*
- * What is known of one socket. Cloned from a listener to its children (BPF_F_CLONE): a child has its path from birth,
- * before it has sent anything; its accounts are cleared when it is established.
+ * What is known of one socket. Cloned from a listener to its children (BPF_F_CLONE): a child has
+ * its path from birth, before it has sent anything; its accounts are cleared when it is
+ * established.
  */
 struct pp_flow {
-	__u64 gen;     /* pp_state.gen that the path belongs to; 0: none */
-	__u64 vt;      /* own clock of a socket without a pace: when what it sent has left at its share, ns */
+	__u64 gen; /* pp_state.gen that the path belongs to; 0: none */
+	__u64 vt;  /* own clock of a socket without a pace: when what it sent has left at its share,
+		      ns */
 	__u64 app_cap; /* SO_MAX_PACING_RATE the application asked for, bytes/s; 0: nothing */
 	__u32 rate;    /* pace that was set on the socket, bytes/s; 0: none */
 	__u32 window;  /* congestion window clamp that was set; 0: none */
 	__u32 pad;
-	__u8 n;        /* pipes on the path */
-	__u8 control;  /* enum pp_control */
-	__u8 opened;   /* its unpaced first segments are over */
-	__u8 local;    /* both ends in this network namespace: not counted */
+	__u8 n;	      /* pipes on the path */
+	__u8 control; /* enum pp_control */
+	__u8 opened;  /* its unpaced first segments are over */
+	__u8 local;   /* both ends in this network namespace: not counted */
 	__u32 pipe[PP_MAX_PATH];
 	struct pp_share share[PP_MAX_PATH];
 };
@@ -98,8 +100,8 @@ static __always_inline int in_force(const struct pp_pipe *p, __u64 now)
 }
 
 /*
- * The law's entries as global functions: the verifier checks each once, for any arguments, instead of once for each of
- * the eight pipes of each path of each caller.
+ * The law's entries as global functions: the verifier checks each once, for any arguments, instead
+ * of once for each of the eight pipes of each path of each caller.
  */
 __noinline __u64 pp_pace_in(struct pp_pipe *p, struct pp_share *s, __u64 now)
 {

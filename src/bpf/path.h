@@ -2,13 +2,16 @@
 /*
  * Which pipes a socket's packets cross: those of its cgroup and of every cgroup above it.
  *
- * The path is kept in the socket's record with the generation it belongs to and is looked up again when user space or
- * a removed cgroup changes the generation. A socket belongs to the cgroup of the task that created it, for good; a
- * connection that a listener accepts belongs to the listener's.
+ * The path is kept in the socket's record with the generation it belongs to and is looked up again
+ * when user space or a removed cgroup changes the generation. A socket belongs to the cgroup of the
+ * task that created it, for good; a connection that a listener accepts belongs to the listener's.
  */
 #pragma once
 
-/* Append the cgroup's pipe. What the flow did in a pipe is kept if the pipe stands where it stood before. */
+/*
+ * Append the cgroup's pipe. What the flow did in a pipe is kept if the pipe stands where it stood
+ * before.
+ */
 __noinline int pp_path_add(struct pp_flow *f, __u64 cgroup_id)
 {
 	struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &cgroup_id);
@@ -28,7 +31,10 @@ __noinline int pp_path_add(struct pp_flow *f, __u64 cgroup_id)
 	return 0;
 }
 
-/* From a packet on its way out: the helper knows the socket's ancestors by level, 0 for a level it does not have. */
+/*
+ * From a packet on its way out: the helper knows the socket's ancestors by level, 0 for a level it
+ * does not have.
+ */
 static __noinline int path_of_skb(struct __sk_buff *skb, struct pp_flow *f, __u64 gen)
 {
 	f->n = 0;

@@ -2,18 +2,22 @@
 /*
  * The datapath: everything that podpace runs in the kernel.
  *
- * A limit is a pipe (abi.h), an entry of the mmapable array pp_pipes. pp_slots leads from a cgroup's id to its pipes.
- * The programs are attached once, at the root, and inherited by every cgroup below, now or later:
+ * A limit is a pipe (abi.h), an entry of the mmapable array pp_pipes. pp_slots leads from a
+ * cgroup's id to its pipes. The programs are attached once, at the root, and inherited by every
+ * cgroup below, now or later:
  *
- *   egress.h   counts each packet in the pipes of its path and runs the law (law.h); holds what has no pace
- *   tcp.h      tells each TCP connection its rate, at every RTT sample; the iterator does so for those already there
- *   sockopt.h  keeps an application from lifting the pace, and honours what it asked for
+ *   egress.h   counts each packet in the pipes of its path and runs the law (law.h); holds what has
+ * no pace tcp.h      tells each TCP connection its rate, at every RTT sample; the iterator does so
+ * for those already there sockopt.h  keeps an application from lifting the pace, and honours what
+ * it asked for
  *
- * Who writes what. User space: configuration of a pipe, pp_slots, pp_state.gen and nslots. The egress program: clocks,
- * sums and counters of pipes, atomically, from every CPU; control state of a pipe from the one CPU that wins the end of
- * an epoch; the shares in a socket's record, under the socket's lock for TCP, without one for UDP, where a lost race
- * costs a packet's worth of accounting. sockops and the iterator: the rest of a socket's record, under the socket's
- * lock. A path that is one generation old costs at most the packets in flight between the change and the next packet.
+ * Who writes what. User space: configuration of a pipe, pp_slots, pp_state.gen and nslots. The
+ * egress program: clocks, sums and counters of pipes, atomically, from every CPU; control state of
+ * a pipe from the one CPU that wins the end of an epoch; the shares in a socket's record, under the
+ * socket's lock for TCP, without one for UDP, where a lost race costs a packet's worth of
+ * accounting. sockops and the iterator: the rest of a socket's record, under the socket's lock. A
+ * path that is one generation old costs at most the packets in flight between the change and the
+ * next packet.
  */
 #include <stddef.h>
 #include <linux/bpf.h>
@@ -34,7 +38,10 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* A cgroup goes: so do its limits, without an agent. User space cleans up by itself where this does not load. */
+/*
+ * A cgroup goes: so do its limits, without an agent. User space cleans up by itself where this does
+ * not load.
+ */
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(pp_rmdir, struct cgroup *cg)
 {

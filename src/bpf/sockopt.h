@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * An application's own SO_MAX_PACING_RATE: remembered, honoured as one more cap, and what it reads back; never a way
- * out of a limit.
+ * An application's own SO_MAX_PACING_RATE: remembered, honoured as one more cap, and what it reads
+ * back; never a way out of a limit.
  */
 #pragma once
 
-/* The kernel hands a program at most a page of the option; a longer one must be waved through by a length of 0. */
+/*
+ * The kernel hands a program at most a page of the option; a longer one must be waved through by a
+ * length of 0.
+ */
 #define PP_OPTION_MAX 4096
 
 SEC("cgroup/setsockopt")
@@ -36,7 +39,8 @@ int pp_setsockopt(struct bpf_sockopt *ctx)
 		return 1;
 	f->app_cap = cap;
 	if (f->rate)
-		ctx->optlen = -1; /* the kernel shall not set it: the next RTT sample sets the lesser of both */
+		ctx->optlen = -1; /* the kernel shall not set it: the next RTT sample sets the
+				     lesser of both */
 	return 1;
 }
 

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TCP: tell each connection the rate it may send at, when it is established and at every RTT sample, and clamp its
- * window to what that rate needs. An iterator does the same once for connections that were there before, and releases
- * those whose limit is gone.
+ * TCP: tell each connection the rate it may send at, when it is established and at every RTT
+ * sample, and clamp its window to what that rate needs. An iterator does the same once for
+ * connections that were there before, and releases those whose limit is gone.
  *
- * All of this runs with the socket locked. The pace is SO_MAX_PACING_RATE, an upper bound that every congestion control
- * obeys. From BPF the option takes 4 bytes only: one flow is paced up to 34.3 Gbit/s, above that the window holds it.
+ * All of this runs with the socket locked. The pace is SO_MAX_PACING_RATE, an upper bound that
+ * every congestion control obeys. From BPF the option takes 4 bytes only: one flow is paced up
+ * to 34.3 Gbit/s, above that the window holds it.
  */
 #pragma once
 
-/* Sockets get callbacks even without a limit: the iterator cannot give them later on this kernel. */
+/*
+ * Sockets get callbacks even without a limit: the iterator cannot give them later on this kernel.
+ */
 const volatile __u8 pp_always = 0;
 
 enum pp_sockops_flags {
@@ -58,19 +61,25 @@ __noinline int pp_order_of(struct pp_flow *f, struct order *o)
 	return 0;
 }
 
-/* Carry the order out. sk is a bpf_sock_ops or a socket: the helper takes both, from different programs. */
-#define OBEY(sk, f, o)                                                                                       \
-	({                                                                                                   \
-		__u32 __r = (o)->rate ? (o)->rate :                                                          \
-				(f)->app_cap && (f)->app_cap < ~0U ? (__u32)(f)->app_cap : ~0U;               \
-		int __w = (o)->window ? (o)->window : PP_UNLIMITED, __err = 0;                               \
-		if ((o)->rate != (f)->rate)                                                                  \
-			__err = bpf_setsockopt(sk, PP_SOL_SOCKET, PP_SO_MAX_PACING_RATE, &__r, sizeof(__r)); \
-		if ((o)->window != (f)->window)                                                              \
-			__err |= bpf_setsockopt(sk, PP_SOL_TCP, PP_TCP_BPF_SNDCWND_CLAMP, &__w, sizeof(__w)); \
-		(f)->rate = (o)->rate;                                                                       \
-		(f)->window = (o)->window;                                                                   \
-		__err;                                                                                       \
+/*
+ * Carry the order out. sk is a bpf_sock_ops or a socket: the helper takes both, from different
+ * programs.
+ */
+#define OBEY(sk, f, o)                                                                             \
+	({                                                                                         \
+		__u32 __r = (o)->rate				 ? (o)->rate                       \
+			    : (f)->app_cap && (f)->app_cap < ~0U ? (__u32)(f)->app_cap             \
+								 : ~0U;                            \
+		int __w = (o)->window ? (o)->window : PP_UNLIMITED, __err = 0;                     \
+		if ((o)->rate != (f)->rate)                                                        \
+			__err = bpf_setsockopt(sk, PP_SOL_SOCKET, PP_SO_MAX_PACING_RATE, &__r,     \
+					       sizeof(__r));                                       \
+		if ((o)->window != (f)->window)                                                    \
+			__err |= bpf_setsockopt(sk, PP_SOL_TCP, PP_TCP_BPF_SNDCWND_CLAMP, &__w,    \
+						sizeof(__w));                                      \
+		(f)->rate = (o)->rate;                                                             \
+		(f)->window = (o)->window;                                                         \
+		__err;                                                                             \
 	})
 
 static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct pp_flow *f)
@@ -97,7 +106,9 @@ static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, 
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~PP_CALLBACKS);
 }
 
-/* What the application had set before podpace came, as far as it can be told from what podpace set. */
+/*
+ * What the application had set before podpace came, as far as it can be told from what podpace set.
+ */
 static __always_inline void remember_cap(struct tcp_sock *tp, struct pp_flow *f)
 {
 	__u64 cap = BPF_CORE_READ((struct sock *)tp, sk_max_pacing_rate);
@@ -109,11 +120,13 @@ static __always_inline void remember_cap(struct tcp_sock *tp, struct pp_flow *f)
 static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, __u64 gen)
 {
 	remember_cap(tp, f);
-	f->local = BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
+	f->local =
+		BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
 	return path_of_sock(tp, f, gen);
 }
 
-static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct pp_state *st)
+static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
+					struct pp_state *st)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct pp_flow *f;
@@ -176,7 +189,8 @@ int pp_sockops(struct bpf_sock_ops *ctx)
 		established(ctx, sk, st);
 		return 1;
 	case BPF_SOCK_OPS_RTT_CB:
-		f = bpf_sk_storage_get(&pp_flows, sk, 0, st->nslots ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+		f = bpf_sk_storage_get(&pp_flows, sk, 0,
+				       st->nslots ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 		if (!f)
 			return 1;
 		if (f->gen != st->gen && (tp = bpf_skc_to_tcp_sock(sk)))
@@ -203,7 +217,10 @@ static __always_inline int has_callbacks(struct tcp_sock *tp)
 	return !bpf_setsockopt(tp, PP_SOL_TCP, PP_TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
 }
 
-/* A socket without callbacks: first counted, then paced for good at an equal share of what there is. */
+/*
+ * A socket without callbacks: first counted, then paced for good at an equal share of what there
+ * is.
+ */
 __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting)
 {
 	__u64 now = bpf_ktime_get_ns(), rate = PP_PACE_MAX;
@@ -229,7 +246,8 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 	return 0;
 }
 
-static __always_inline int iter_obey(struct tcp_sock *tp, struct pp_flow *f, struct order *o, int callbacks)
+static __always_inline int iter_obey(struct tcp_sock *tp, struct pp_flow *f, struct order *o,
+				     int callbacks)
 {
 	int none = 0;
 
@@ -248,7 +266,10 @@ static __always_inline int iter_obey(struct tcp_sock *tp, struct pp_flow *f, str
 	return PP_MARK_FREED;
 }
 
-/* Bring one socket to what the limits say now. Sees the sockets of the network namespace that the reader is in. */
+/*
+ * Bring one socket to what the limits say now. Sees the sockets of the network namespace that the
+ * reader is in.
+ */
 SEC("iter/tcp")
 int pp_iter_tcp(struct bpf_iter__tcp *ctx)
 {

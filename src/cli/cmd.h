@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the command share: the command table's entry, the options that all commands know.
+// What the files of the command share: the command table's entry, the options that all commands
+// know.
 #pragma once
 
 #include <stdbool.h>
@@ -13,21 +14,22 @@
 
 /* Values of the options; a command gets those it names in `options`. */
 struct pp_args {
-	char *root;             /* --root, normalized; "/" by default */
-	enum pp_format format;  /* -o */
+	char *root;	       /* --root, normalized; "/" by default */
+	enum pp_format format; /* -o */
 	bool rate_set[PP_N_DIR];
 	uint64_t rate[PP_N_DIR]; /* --egress, bytes/s */
-	uint64_t for_ns;        /* --for; 0: for ever */
-	uint64_t interval_ns;   /* --interval; 0: the command's default */
-	uint64_t count;         /* --count; 0: for ever */
-	char *target;           /* normalized cgroup path; NULL if the command takes none */
+	uint64_t for_ns;	 /* --for; 0: for ever */
+	uint64_t interval_ns;	 /* --interval; 0: the command's default */
+	uint64_t count;		 /* --count; 0: for ever */
+	char *target;		 /* normalized cgroup path; NULL if the command takes none */
 };
 
 struct pp_cmd {
 	const char *name;
-	const char *usage;   /* what follows the name */
-	const char *options; /* letters of the options it knows besides --root and --help, see main.c */
-	bool target;         /* takes exactly one TARGET */
+	const char *usage; /* what follows the name */
+	const char *
+		options; /* letters of the options it knows besides --root and --help, see main.c */
+	bool target;	 /* takes exactly one TARGET */
 	/* 0, or a negative errno with a message */
 	int (*run)(const struct pp_args *args, struct pp_err *e);
 };

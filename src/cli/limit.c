@@ -12,16 +12,22 @@ int pp_cmd_limit(const struct pp_args *args, struct pp_err *e)
 	int r;
 
 	if (!args->rate_set[PP_EGRESS])
-		return pp_err_set(e, -EDOM, "limit: what to limit is missing; valid is --egress RATE (--egress 50M)");
+		return pp_err_set(
+			e, -EDOM,
+			"limit: what to limit is missing; valid is --egress RATE (--egress 50M)");
 	r = pp_datapath_open(args->root, PP_LOAD, &d, e);
 	if (r)
 		return r;
-	r = pp_limit_set(&d, args->target, PP_EGRESS, args->rate[PP_EGRESS], args->for_ns, &sockets, e);
+	r = pp_limit_set(&d, args->target, PP_EGRESS, args->rate[PP_EGRESS], args->for_ns, &sockets,
+			 e);
 	if (r)
 		return r;
 	if (sockets.failed)
-		return pp_err_set(e, -EIO, "cgroup %s: limited to %s, but %llu of its connections cannot be paced and will be "
-				  "slow: the kernel refused to set their rate", args->target,
-				  pp_rate_format(rate, args->rate[PP_EGRESS]), (unsigned long long)sockets.failed);
+		return pp_err_set(
+			e, -EIO,
+			"cgroup %s: limited to %s, but %llu of its connections cannot be paced and will be "
+			"slow: the kernel refused to set their rate",
+			args->target, pp_rate_format(rate, args->rate[PP_EGRESS]),
+			(unsigned long long)sockets.failed);
 	return 0;
 }

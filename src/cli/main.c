@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// podpace, the command: finds the command in a table, parses the options it knows, runs it, prints its one error.
+// podpace, the command: finds the command in a table, parses the options it knows, runs it, prints
+// its one error.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <getopt.h>
@@ -34,8 +35,9 @@ static void usage(FILE *f)
 	fprintf(f, "usage: podpace [--root CGROUP] COMMAND ...\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
 		fprintf(f, "  podpace %s %s\n", cmds[i].name, cmds[i].usage);
-	fprintf(f, "\nTARGET is the path of a cgroup below the cgroup2 mount, RATE bits/s as a Kubernetes quantity\n"
-		   "(50M, 1.5G, 800k). Without a command: status. See podpace(8).\n");
+	fprintf(f,
+		"\nTARGET is the path of a cgroup below the cgroup2 mount, RATE bits/s as a Kubernetes quantity\n"
+		"(50M, 1.5G, 800k). Without a command: status. See podpace(8).\n");
 }
 
 static const struct pp_cmd *find_cmd(const char *name, struct pp_err *e)
@@ -62,7 +64,8 @@ static int parse_count(const char *s, uint64_t *ret, struct pp_err *e)
 	v = strtoull(s, &end, 10);
 	if (errno || end == s || *end || s[0] == '-' || v < 1 || v > 1000000000) {
 		pp_err_escape(shown, sizeof(shown), s, strlen(s));
-		return pp_err_set(e, -EINVAL, "--count \"%s\": valid is a number from 1 to 1000000000", shown);
+		return pp_err_set(e, -EINVAL,
+				  "--count \"%s\": valid is a number from 1 to 1000000000", shown);
 	}
 	*ret = v;
 	return 0;
@@ -110,8 +113,12 @@ static const char *option_name(int opt)
 	return "?";
 }
 
-/* -EDOM tells the caller that the command line itself is wrong (exit 2), any other error that a value is (exit 1). */
-static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_args *args, struct pp_err *e)
+/*
+ * -EDOM tells the caller that the command line itself is wrong (exit 2), any other error that a
+ * value is (exit 1).
+ */
+static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_args *args,
+		 struct pp_err *e)
 {
 	unsigned int given = 0;
 	char shown[64];
@@ -119,16 +126,21 @@ static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_arg
 
 	while ((opt = getopt_long(argc, argv, ":o:i:n:h", options, NULL)) != -1) {
 		if (opt == '?' || opt == ':') {
-			pp_err_escape(shown, sizeof(shown), argv[optind - 1], strlen(argv[optind - 1]));
-			return pp_err_set(e, -EDOM, opt == ':' ? "option \"%s\" needs a value" :
-					  "unknown option \"%s\"; see podpace --help", shown);
+			pp_err_escape(shown, sizeof(shown), argv[optind - 1],
+				      strlen(argv[optind - 1]));
+			return pp_err_set(e, -EDOM,
+					  opt == ':' ? "option \"%s\" needs a value"
+						     : "unknown option \"%s\"; see podpace --help",
+					  shown);
 		}
 		if (opt == 'h') {
 			usage(stdout);
 			exit(0);
 		}
 		if (opt == 'g')
-			return pp_err_set(e, -EDOM, "--ingress is not built yet: limits are on what a cgroup sends (--egress)");
+			return pp_err_set(
+				e, -EDOM,
+				"--ingress is not built yet: limits are on what a cgroup sends (--egress)");
 		r = parse_option(opt, optarg, args, e);
 		if (r)
 			return r;
@@ -140,12 +152,14 @@ static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_arg
 		return -EDOM;
 	for (opt = 'a'; opt <= 'z'; opt++)
 		if ((given & 1u << (opt - 'a')) && !strchr((*cmd)->options, opt))
-			return pp_err_set(e, -EDOM, "%s: does not take --%s; valid is: podpace %s %s", (*cmd)->name,
-					  option_name(opt), (*cmd)->name, (*cmd)->usage);
+			return pp_err_set(
+				e, -EDOM, "%s: does not take --%s; valid is: podpace %s %s",
+				(*cmd)->name, option_name(opt), (*cmd)->name, (*cmd)->usage);
 	if (argc - optind != (*cmd)->target)
 		return pp_err_set(e, -EDOM, "%s: %s; valid is: podpace %s %s", (*cmd)->name,
-				  argc - optind > (*cmd)->target ? "too many words" : "the TARGET is missing", (*cmd)->name,
-				  (*cmd)->usage);
+				  argc - optind > (*cmd)->target ? "too many words"
+								 : "the TARGET is missing",
+				  (*cmd)->name, (*cmd)->usage);
 	return (*cmd)->target ? pp_cgroup_normalize(argv[optind], &args->target, e) : 0;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two readings of every pipe and what follows from them: rates, flows, the share of time a limit bound. For status and top.
+// Two readings of every pipe and what follows from them: rates, flows, the share of time a limit
+// bound. For status and top.
 #include "base/base.h"
 #include "bpf/law.h"
 #include "cli/sample.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two readings of every pipe and what follows from them: rates, flows, the share of time a limit bound. For status and top.
+// Two readings of every pipe and what follows from them: rates, flows, the share of time a limit
+// bound. For status and top.
 #pragma once
 
 #include <stdbool.h>
@@ -11,12 +12,13 @@
 struct pp_sample {
 	struct pp_limit limit; /* owns its path */
 	struct pp_pipe now;    /* as of the last reading */
-	uint64_t rate;         /* bytes/s between the last two readings */
-	uint64_t fair;         /* what each flow may send, bytes/s */
-	uint64_t flows;        /* that share the limit: those that used at least half of what they were allowed */
-	uint64_t limited;      /* share of the time in which the limit bound, tenths of a percent */
-	uint64_t refused;      /* packets refused since the limit was set */
-	uint64_t ends_in;      /* ns; 0: never */
+	uint64_t rate;	       /* bytes/s between the last two readings */
+	uint64_t fair;	       /* what each flow may send, bytes/s */
+	uint64_t flows;	  /* that share the limit: those that used at least half of what they were
+			     allowed */
+	uint64_t limited; /* share of the time in which the limit bound, tenths of a percent */
+	uint64_t refused; /* packets refused since the limit was set */
+	uint64_t ends_in; /* ns; 0: never */
 	bool in_force;
 	char note[160];
 };
@@ -29,7 +31,10 @@ struct pp_samples {
 
 const char *pp_dir_name(enum pp_dir dir);
 
-/* Reads every limit for the first time. 0, or -errno with a message; samples is to be freed in both cases. */
+/*
+ * Reads every limit for the first time. 0, or -errno with a message; samples is to be freed in both
+ * cases.
+ */
 int pp_samples_take(const struct pp_datapath *d, struct pp_samples *samples, struct pp_err *e);
 
 /* Reads the same pipes again, and works the differences out. */

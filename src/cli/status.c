@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// podpace status: every limit, what runs through it now, and whether it is in force, read from the pinned maps alone.
+// podpace status: every limit, what runs through it now, and whether it is in force, read from the
+// pinned maps alone.
 #include <time.h>
 
 #include "base/base.h"
@@ -60,19 +61,22 @@ static void add_row(struct report *rep, const struct pp_sample *s)
 /* What happened to the datapath as a whole; NULL without memory. */
 static json_t *events(const struct pp_datapath *d)
 {
-	return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}}", "root", d->root, "loaded", 1, "events",
-			 "no_storage", (json_int_t)d->state->event[PP_EVENT_NO_STORAGE],
-			 "path_full", (json_int_t)d->state->event[PP_EVENT_PATH_FULL],
-			 "no_pace", (json_int_t)d->state->event[PP_EVENT_NO_PACE],
-			 "slot_freed", (json_int_t)d->state->event[PP_EVENT_SLOT_FREED]);
+	return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}}", "root", d->root, "loaded", 1,
+			 "events", "no_storage", (json_int_t)d->state->event[PP_EVENT_NO_STORAGE],
+			 "path_full", (json_int_t)d->state->event[PP_EVENT_PATH_FULL], "no_pace",
+			 (json_int_t)d->state->event[PP_EVENT_NO_PACE], "slot_freed",
+			 (json_int_t)d->state->event[PP_EVENT_SLOT_FREED]);
 }
 
 static void warn(const struct pp_datapath *d)
 {
 	static const char *const texts[PP_N_EVENT] = {
-		[PP_EVENT_NO_STORAGE] = "packets of sockets that there was no memory to keep a record of: held by queue alone",
-		[PP_EVENT_PATH_FULL] = "times a connection had more than 8 limits above it: the outermost did not bind",
-		[PP_EVENT_NO_PACE] = "times the kernel refused to pace a connection: it was policed",
+		[PP_EVENT_NO_STORAGE] =
+			"packets of sockets that there was no memory to keep a record of: held by queue alone",
+		[PP_EVENT_PATH_FULL] =
+			"times a connection had more than 8 limits above it: the outermost did not bind",
+		[PP_EVENT_NO_PACE] =
+			"times the kernel refused to pace a connection: it was policed",
 	};
 
 	for (int i = 0; i < PP_N_EVENT; i++)
@@ -90,7 +94,8 @@ static int not_loaded(const struct pp_args *args)
 		return 0;
 	}
 	extra = json_pack("{s:s, s:b, s:{}}", "root", args->root, "loaded", 0, "events");
-	r = extra ? pp_out_table(stdout, PP_JSON, "limits", cols, ARRAY_SIZE(cols), NULL, 0, extra) : -ENOMEM;
+	r = extra ? pp_out_table(stdout, PP_JSON, "limits", cols, ARRAY_SIZE(cols), NULL, 0, extra)
+		  : -ENOMEM;
 	json_decref(extra);
 	return r;
 }
@@ -122,7 +127,8 @@ int pp_cmd_status(const struct pp_args *args, struct pp_err *e)
 	if (args->format == PP_TEXT && !samples.n)
 		printf("podpace is loaded at cgroup %s: no limit is set\n", d.root);
 	else
-		r = pp_out_table(stdout, args->format, "limits", cols, ARRAY_SIZE(cols), cells, samples.n, extra);
+		r = pp_out_table(stdout, args->format, "limits", cols, ARRAY_SIZE(cols), cells,
+				 samples.n, extra);
 	if (args->format == PP_TEXT)
 		warn(&d);
 	json_decref(extra);

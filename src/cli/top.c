@@ -21,7 +21,8 @@ static const struct pp_col cols[] = {
 
 static int print(const struct pp_samples *samples, enum pp_format format)
 {
-	_cleanup_free_ struct pp_cell *cells = calloc(samples->n + 1, sizeof(*cells) * ARRAY_SIZE(cols));
+	_cleanup_free_ struct pp_cell *cells =
+		calloc(samples->n + 1, sizeof(*cells) * ARRAY_SIZE(cols));
 	struct pp_cell *c = cells;
 
 	if (!cells)
@@ -40,7 +41,8 @@ static int print(const struct pp_samples *samples, enum pp_format format)
 		*c++ = pp_cell_num(s->refused);
 		*c++ = pp_cell_bool(s->in_force);
 	}
-	return pp_out_table(stdout, format, "limits", cols, ARRAY_SIZE(cols), cells, samples->n, NULL);
+	return pp_out_table(stdout, format, "limits", cols, ARRAY_SIZE(cols), cells, samples->n,
+			    NULL);
 }
 
 /* One reading, one interval, one picture. Limits may come and go between pictures. */
@@ -55,12 +57,16 @@ static int picture(const struct pp_args *args, uint64_t interval, bool clear, st
 	if (r)
 		return r;
 	pp_datapath_unlock(&d);
-	nanosleep(&(struct timespec){ .tv_sec = interval / 1000000000, .tv_nsec = interval % 1000000000 }, NULL);
+	nanosleep(&(struct timespec){ .tv_sec = interval / 1000000000,
+				      .tv_nsec = interval % 1000000000 },
+		  NULL);
 	pp_samples_again(&d, &samples);
 	if (clear)
 		fputs("\033[H\033[2J", stdout);
 	r = print(&samples, args->format);
-	return !r && fflush(stdout) == EOF ? pp_err_set(e, -errno, "standard output: %s", strerror(errno)) : r;
+	return !r && fflush(stdout) == EOF
+		       ? pp_err_set(e, -errno, "standard output: %s", strerror(errno))
+		       : r;
 }
 
 int pp_cmd_top(const struct pp_args *args, struct pp_err *e)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cgroup v2: where it is mounted, and the way between a cgroup's path, its id and its network namespaces.
+// cgroup v2: where it is mounted, and the way between a cgroup's path, its id and its network
+// namespaces.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,7 +13,10 @@
 #include "base/base.h"
 #include "kernel/cgroup.h"
 
-/* Type of a cgroup's file handle: its id and nothing else (FILEID_KERNFS, include/linux/exportfs.h). */
+/*
+ * Type of a cgroup's file handle: its id and nothing else (FILEID_KERNFS,
+ * include/linux/exportfs.h).
+ */
 #define FILEID_KERNFS 0xfe
 
 int pp_cgroupfs_open(struct pp_cgroupfs *ret, struct pp_err *e)
@@ -26,7 +30,8 @@ int pp_cgroupfs_open(struct pp_cgroupfs *ret, struct pp_err *e)
 	if (!f)
 		return pp_err_set(e, -errno, "/proc/self/mounts: %s", strerror(errno));
 	while (getmntent_r(f, &m, buf, sizeof(buf))) {
-		if (strcmp(m.mnt_type, "cgroup2") != 0 || (best && strlen(best) <= strlen(m.mnt_dir)))
+		if (strcmp(m.mnt_type, "cgroup2") != 0 ||
+		    (best && strlen(best) <= strlen(m.mnt_dir)))
 			continue;
 		free(best);
 		best = strdup(m.mnt_dir);
@@ -35,8 +40,10 @@ int pp_cgroupfs_open(struct pp_cgroupfs *ret, struct pp_err *e)
 	}
 	endmntent(f);
 	if (!best)
-		return pp_err_set(e, -ENOENT, "no cgroup v2 is mounted: mount one with "
-				  "'mount -t cgroup2 none /sys/fs/cgroup/unified', or boot with systemd.unified_cgroup_hierarchy=1");
+		return pp_err_set(
+			e, -ENOENT,
+			"no cgroup v2 is mounted: mount one with "
+			"'mount -t cgroup2 none /sys/fs/cgroup/unified', or boot with systemd.unified_cgroup_hierarchy=1");
 	fd = open(best, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return pp_err_set(e, -errno, "%s: %s", best, strerror(errno));
@@ -64,15 +71,20 @@ int pp_cgroup_normalize(const char *path, char **ret, struct pp_err *e)
 		return -ENOMEM;
 	pp_err_escape(shown, sizeof(shown), path, len);
 	if (path[0] != '/')
-		return pp_err_set(e, -EINVAL, "target \"%s\": valid is the path of a cgroup below the cgroup2 mount, "
-				  "beginning with a slash (/system.slice/nginx.service)", shown);
+		return pp_err_set(
+			e, -EINVAL,
+			"target \"%s\": valid is the path of a cgroup below the cgroup2 mount, "
+			"beginning with a slash (/system.slice/nginx.service)",
+			shown);
 	if (len >= PATH_MAX)
-		return pp_err_set(e, -EINVAL, "target \"%s\": longer than %d bytes", shown, PATH_MAX - 1);
+		return pp_err_set(e, -EINVAL, "target \"%s\": longer than %d bytes", shown,
+				  PATH_MAX - 1);
 	for (const char *p = path; *p;) {
 		size_t part = strcspn(p + 1, "/");
 
 		if ((part == 1 && p[1] == '.') || (part == 2 && p[1] == '.' && p[2] == '.'))
-			return pp_err_set(e, -EINVAL, "target \"%s\": \".\" and \"..\" are not allowed", shown);
+			return pp_err_set(e, -EINVAL,
+					  "target \"%s\": \".\" and \"..\" are not allowed", shown);
 		if (part) {
 			memcpy(out + n, p, part + 1);
 			n += part + 1;
@@ -95,7 +107,8 @@ int pp_cgroup_below(const char *root, const char *path)
 	return strncmp(root, path, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
-int pp_cgroup_open(const struct pp_cgroupfs *c, const char *path, int *ret_fd, uint64_t *ret_id, struct pp_err *e)
+int pp_cgroup_open(const struct pp_cgroupfs *c, const char *path, int *ret_fd, uint64_t *ret_id,
+		   struct pp_err *e)
 {
 	_cleanup_close_ int fd = -1;
 	char shown[160];
@@ -103,14 +116,18 @@ int pp_cgroup_open(const struct pp_cgroupfs *c, const char *path, int *ret_fd, u
 	struct stat st;
 
 	pp_err_escape(shown, sizeof(shown), path, strlen(path));
-	fd = openat(c->fd, path[1] ? path + 1 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(c->fd, path[1] ? path + 1 : ".",
+		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return pp_err_set(e, -errno, "cgroup %s: %s below %s", shown,
-				  errno == ENOENT || errno == ENOTDIR ? "there is no such cgroup" : strerror(errno), c->mount);
+				  errno == ENOENT || errno == ENOTDIR ? "there is no such cgroup"
+								      : strerror(errno),
+				  c->mount);
 	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
 		return pp_err_set(e, -errno, "cgroup %s: %s", shown, strerror(errno));
 	if (fs.f_type != CGROUP2_SUPER_MAGIC)
-		return pp_err_set(e, -ENOENT, "cgroup %s: not on the cgroup2 file system at %s", shown, c->mount);
+		return pp_err_set(e, -ENOENT, "cgroup %s: not on the cgroup2 file system at %s",
+				  shown, c->mount);
 	*ret_id = st.st_ino; /* kernfs: the inode number is the id that the BPF helpers speak of */
 	*ret_fd = TAKE_FD(fd);
 	return 0;
@@ -139,7 +156,8 @@ int pp_cgroup_path(const struct pp_cgroupfs *c, uint64_t id, char **ret)
 	if (strncmp(path, c->mount, mount) != 0 || (size_t)n < mount)
 		return -ENOENT;
 	/* a removed cgroup may still have an inode: the link then says so */
-	if (n > 10 && strcmp(path + n - 10, " (deleted)") == 0 && faccessat(AT_FDCWD, path, F_OK, 0) < 0)
+	if (n > 10 && strcmp(path + n - 10, " (deleted)") == 0 &&
+	    faccessat(AT_FDCWD, path, F_OK, 0) < 0)
 		return -ESTALE;
 	*ret = strdup(path[mount] ? path + mount : "/");
 	return *ret ? 0 : -ENOMEM;
@@ -224,12 +242,14 @@ static int visit_tree(struct seen *s, int dir_fd, int depth)
 	return r;
 }
 
-int pp_cgroup_each_netns(const struct pp_cgroupfs *c, const char *path, int (*fn)(int netns_fd, void *arg), void *arg)
+int pp_cgroup_each_netns(const struct pp_cgroupfs *c, const char *path,
+			 int (*fn)(int netns_fd, void *arg), void *arg)
 {
 	struct seen s = { .fn = fn, .arg = arg };
 	int fd, r;
 
-	fd = openat(c->fd, path[1] ? path + 1 : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(c->fd, path[1] ? path + 1 : ".",
+		    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	r = visit_tree(&s, fd, 0);

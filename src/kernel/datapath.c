@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The datapath in the kernel: load and pin it, adopt what is pinned, take it out again. The pins are all its state.
+// The datapath in the kernel: load and pin it, adopt what is pinned, take it out again. The pins
+// are all its state.
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -47,7 +48,8 @@ static int keep_message(enum libbpf_print_level level, const char *fmt, va_list 
 	line[n] = '\0';
 	/* the first line names the cause, later ones only what failed because of it */
 	if (!libbpf_said[0] && strncmp(line, "libbpf: ", 8) == 0)
-		snprintf(libbpf_said, sizeof(libbpf_said), "%.*s", (int)sizeof(libbpf_said) - 1, line + 8);
+		snprintf(libbpf_said, sizeof(libbpf_said), "%.*s", (int)sizeof(libbpf_said) - 1,
+			 line + 8);
 	return 0;
 }
 
@@ -141,11 +143,15 @@ static int adopt(struct pp_datapath *d, struct pp_err *e)
 	d->pipes = map_array(d->dir, "pp_pipes", sizeof(*d->pipes) * PP_MAX_PIPES);
 	d->state = map_array(d->dir, "pp_state", sysconf(_SC_PAGESIZE));
 	if (d->slots_fd < 0 || !d->pipes || !d->state)
-		return pp_err_set(e, -EIO, "%s: the pinned datapath cannot be opened: %s", d->dir, strerror(errno));
+		return pp_err_set(e, -EIO, "%s: the pinned datapath cannot be opened: %s", d->dir,
+				  strerror(errno));
 	return 0;
 }
 
-/* Does this kernel let the tcp iterator give a socket its callbacks? It does if it knows the option's name. */
+/*
+ * Does this kernel let the tcp iterator give a socket its callbacks? It does if it knows the
+ * option's name.
+ */
 static bool iterator_gives_callbacks(void)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
@@ -168,13 +174,16 @@ static bool iterator_gives_callbacks(void)
 static int explain_load(int err, struct pp_err *e)
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
-		return pp_err_set(e, -EOPNOTSUPP, "this kernel has no BTF (/sys/kernel/btf/vmlinux): "
+		return pp_err_set(e, -EOPNOTSUPP,
+				  "this kernel has no BTF (/sys/kernel/btf/vmlinux): "
 				  "podpace needs one built with CONFIG_DEBUG_INFO_BTF=y");
 	if (err == -EPERM)
-		return pp_err_set(e, err, "the kernel refused the programs: no permission; podpace needs root, or "
-				  "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN");
-	return pp_err_set(e, err, "the kernel refused the programs: %s%s%s", strerror(-err), libbpf_said[0] ? ": " : "",
-			  libbpf_said);
+		return pp_err_set(
+			e, err,
+			"the kernel refused the programs: no permission; podpace needs root, or "
+			"CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN");
+	return pp_err_set(e, err, "the kernel refused the programs: %s%s%s", strerror(-err),
+			  libbpf_said[0] ? ": " : "", libbpf_said);
 }
 
 /* The programs of a repair go on with the maps that are there. */
@@ -182,7 +191,9 @@ static int reuse_maps(const struct pp_datapath *d, struct bpf_object *obj)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
 		_cleanup_close_ int fd = get_pin(d->dir, map_names[i]);
-		int r = fd < 0 ? 0 : bpf_map__reuse_fd(bpf_object__find_map_by_name(obj, map_names[i]), fd);
+		int r = fd < 0 ? 0
+			       : bpf_map__reuse_fd(bpf_object__find_map_by_name(obj, map_names[i]),
+						   fd);
 
 		if (r)
 			return r;
@@ -219,7 +230,8 @@ static int load_skeleton(const struct pp_datapath *d, struct podpace_bpf **ret, 
 	return explain_load(r, e);
 }
 
-static int attach_one(const struct pp_datapath *d, struct bpf_object *obj, size_t i, int root_fd, struct pp_err *e)
+static int attach_one(const struct pp_datapath *d, struct bpf_object *obj, size_t i, int root_fd,
+		      struct pp_err *e)
 {
 	struct bpf_program *prog = bpf_object__find_program_by_name(obj, progs[i].name);
 	char path[PATH_MAX];
@@ -239,9 +251,13 @@ static int attach_one(const struct pp_datapath *d, struct bpf_object *obj, size_
 		if (progs[i].optional)
 			return 0;
 		if (r == -EPERM)
-			return pp_err_set(e, r, "cgroup %s: the kernel refused to attach %s; another program may be attached "
-					  "there, or above, in exclusive mode (bpftool cgroup tree)", d->root, progs[i].name);
-		return pp_err_set(e, r, "cgroup %s: attaching %s failed: %s", d->root, progs[i].name, strerror(-r));
+			return pp_err_set(
+				e, r,
+				"cgroup %s: the kernel refused to attach %s; another program may be attached "
+				"there, or above, in exclusive mode (bpftool cgroup tree)",
+				d->root, progs[i].name);
+		return pp_err_set(e, r, "cgroup %s: attaching %s failed: %s", d->root,
+				  progs[i].name, strerror(-r));
 	}
 	if ((size_t)snprintf(path, sizeof(path), "%s/%s", d->dir, progs[i].name) >= sizeof(path)) {
 		r = -ENAMETOOLONG;
@@ -254,7 +270,8 @@ static int attach_one(const struct pp_datapath *d, struct bpf_object *obj, size_
 }
 
 /* Maps first, programs after: whoever is attached has its maps. */
-static int pin_all(const struct pp_datapath *d, struct bpf_object *obj, int root_fd, struct pp_err *e)
+static int pin_all(const struct pp_datapath *d, struct bpf_object *obj, int root_fd,
+		   struct pp_err *e)
 {
 	char path[PATH_MAX];
 	int r = pp_pins_make(d->dir);
@@ -264,8 +281,10 @@ static int pin_all(const struct pp_datapath *d, struct bpf_object *obj, int root
 	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
 		struct bpf_map *map = bpf_object__find_map_by_name(obj, map_names[i]);
 
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", d->dir, map_names[i]) >= sizeof(path))
-			return pp_err_set(e, -ENAMETOOLONG, "cgroup %s: its path is too long to pin", d->root);
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s", d->dir, map_names[i]) >=
+		    sizeof(path))
+			return pp_err_set(e, -ENAMETOOLONG,
+					  "cgroup %s: its path is too long to pin", d->root);
 		r = access(path, F_OK) == 0 ? 0 : bpf_map__pin(map, path);
 		if (r)
 			return pp_err_set(e, r, "%s: pinning failed: %s", path, strerror(-r));
@@ -300,7 +319,10 @@ struct rival {
 	struct pp_err *e;
 };
 
-/* Another datapath above or below this one? What is left of one whose cgroup is gone is removed on the way. */
+/*
+ * Another datapath above or below this one? What is left of one whose cgroup is gone is removed on
+ * the way.
+ */
 static int refuse_rival(const char *root, void *arg)
 {
 	struct rival *r = arg;
@@ -315,8 +337,11 @@ static int refuse_rival(const char *root, void *arg)
 	}
 	if (!pp_cgroup_below(root, r->root) && !pp_cgroup_below(r->root, root))
 		return 0;
-	return pp_err_set(r->e, -EBUSY, "podpace is loaded at cgroup %s already: it cannot be at %s too, one below the other; "
-			  "use --root %s, or 'podpace --root %s unload' first", root, r->root, root, root);
+	return pp_err_set(
+		r->e, -EBUSY,
+		"podpace is loaded at cgroup %s already: it cannot be at %s too, one below the other; "
+		"use --root %s, or 'podpace --root %s unload' first",
+		root, r->root, root, root);
 }
 
 static int open_locked(struct pp_datapath *d, enum pp_open how, struct pp_err *e)
@@ -352,7 +377,8 @@ int pp_datapath_open(const char *root, enum pp_open how, struct pp_datapath *ret
 	int r;
 
 	if (geteuid() != 0)
-		return pp_err_set(e, -EPERM, "podpace needs root: the limits are kept in the kernel");
+		return pp_err_set(e, -EPERM,
+				  "podpace needs root: the limits are kept in the kernel");
 	d.root = strdup(root);
 	d.dir = pp_pins_dir(root);
 	if (!d.root || !d.dir)
@@ -407,7 +433,8 @@ int pp_datapath_runs(const struct pp_datapath *d, int cgroup_fd, char *why, size
 			return 0;
 		}
 		if (!effective(cgroup_fd, progs[i].attach, info.prog_id)) {
-			snprintf(why, size, "%s does not run for this cgroup: it was detached", progs[i].name);
+			snprintf(why, size, "%s does not run for this cgroup: it was detached",
+				 progs[i].name);
 			return 0;
 		}
 	}

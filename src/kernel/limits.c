@@ -94,12 +94,15 @@ static uint32_t pipe_find_free(struct pp_datapath *d)
 	return 0;
 }
 
-static void pipe_configure(struct pp_pipe *p, uint64_t id, enum pp_dir dir, uint64_t rate, uint64_t for_ns)
+static void pipe_configure(struct pp_pipe *p, uint64_t id, enum pp_dir dir, uint64_t rate,
+			   uint64_t for_ns)
 {
 	uint64_t now = pp_now();
 
 	if (!p->rate) {
-		*p = (struct pp_pipe){ .cgroup_id = id, .dir = dir, .vt = now << 8, .last = now, .qmin = ~0ULL };
+		*p = (struct pp_pipe){
+			.cgroup_id = id, .dir = dir, .vt = now << 8, .last = now, .qmin = ~0ULL
+		};
 		p->since = clock_ns(CLOCK_REALTIME);
 	}
 	set_u64(&p->expires, for_ns ? now + for_ns : 0);
@@ -139,13 +142,18 @@ static int list_read(const struct pp_datapath *d, struct list *all, struct pp_er
 
 		if (!d->pipes[k].rate)
 			continue;
-		*l = (struct pp_limit){ .pipe = k, .cgroup_id = d->pipes[k].cgroup_id, .dir = d->pipes[k].dir };
+		*l = (struct pp_limit){ .pipe = k,
+					.cgroup_id = d->pipes[k].cgroup_id,
+					.dir = d->pipes[k].dir };
 		if (d->pipes[k].expires && pp_now() >= d->pipes[k].expires)
 			continue; /* over, as it was to be */
 		r = pp_cgroup_path(&d->cgroupfs, l->cgroup_id, &l->path);
 		if (r && r != -ESTALE && r != -ENOENT)
-			return pp_err_set(e, r, "the cgroups of the limits cannot be found by their ids: %s; this needs "
-					  "CAP_DAC_READ_SEARCH", strerror(-r));
+			return pp_err_set(
+				e, r,
+				"the cgroups of the limits cannot be found by their ids: %s; this needs "
+				"CAP_DAC_READ_SEARCH",
+				strerror(-r));
 		all->n++;
 	}
 	qsort(all->limits, all->n, sizeof(*all->limits), by_path);
@@ -160,12 +168,16 @@ static size_t limits_above(const struct list *all, const char *path, enum pp_dir
 	for (size_t i = 0; i < all->n; i++) {
 		const struct pp_limit *l = &all->limits[i];
 
-		n += l->path && l->dir == dir && strcmp(l->path, path) != 0 && pp_cgroup_below(l->path, path);
+		n += l->path && l->dir == dir && strcmp(l->path, path) != 0 &&
+		     pp_cgroup_below(l->path, path);
 	}
 	return n;
 }
 
-/* A flow crosses at most PP_MAX_PATH pipes: count those above the new one, and above each that is below it. */
+/*
+ * A flow crosses at most PP_MAX_PATH pipes: count those above the new one, and above each that is
+ * below it.
+ */
 static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir, struct pp_err *e)
 {
 	_cleanup_(list_free) struct list all = { 0 };
@@ -176,19 +188,22 @@ static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir,
 		return r;
 	worst += limits_above(&all, path, dir);
 	for (size_t i = 0; i < all.n; i++)
-		if (all.limits[i].path && all.limits[i].dir == dir && pp_cgroup_below(path, all.limits[i].path)) {
+		if (all.limits[i].path && all.limits[i].dir == dir &&
+		    pp_cgroup_below(path, all.limits[i].path)) {
 			size_t n = limits_above(&all, all.limits[i].path, dir) + 2;
 
 			worst = n > worst ? n : worst;
 		}
 	if (worst <= PP_MAX_PATH)
 		return 0;
-	return pp_err_set(e, -E2BIG, "cgroup %s: %zu limits would lie on the way of one connection; valid are at most %d",
-			  path, worst, PP_MAX_PATH);
+	return pp_err_set(
+		e, -E2BIG,
+		"cgroup %s: %zu limits would lie on the way of one connection; valid are at most %d",
+		path, worst, PP_MAX_PATH);
 }
 
-static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, enum pp_dir dir, uint64_t rate,
-		       uint64_t for_ns, struct pp_err *e)
+static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, enum pp_dir dir,
+		       uint64_t rate, uint64_t for_ns, struct pp_err *e)
 {
 	struct pp_slot slot = { { 0 } };
 	uint32_t k;
@@ -198,15 +213,17 @@ static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, enu
 		return r;
 	k = pipe_find_free(d);
 	if (!k)
-		return pp_err_set(e, -ENOSPC, "cgroup %s: all %d limits of this host are in use", path, PP_MAX_PIPES - 1);
+		return pp_err_set(e, -ENOSPC, "cgroup %s: all %d limits of this host are in use",
+				  path, PP_MAX_PIPES - 1);
 	bpf_map_lookup_elem(d->slots_fd, &id, &slot);
 	slot.pipe[dir] = k;
 	pipe_configure(&d->pipes[k], id, dir, rate, for_ns);
 	r = slot_write(d, id, &slot);
 	if (r) {
 		set_u64(&d->pipes[k].rate, 0);
-		return pp_err_set(e, r, "cgroup %s: %s", path, r == -E2BIG ?
-				  "the map of limited cgroups is full (4096)" : strerror(-r));
+		return pp_err_set(e, r, "cgroup %s: %s", path,
+				  r == -E2BIG ? "the map of limited cgroups is full (4096)"
+					      : strerror(-r));
 	}
 	return 0;
 }
@@ -220,8 +237,8 @@ static int depth(const char *path)
 	return n;
 }
 
-int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate, uint64_t for_ns,
-		 struct pp_socket_count *ret_sockets, struct pp_err *e)
+int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate,
+		 uint64_t for_ns, struct pp_socket_count *ret_sockets, struct pp_err *e)
 {
 	_cleanup_close_ int fd = -1;
 	struct pp_slot slot = { { 0 } };
@@ -233,13 +250,18 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 	if (r)
 		return r;
 	if (depth(path) >= PP_MAX_DEPTH)
-		return pp_err_set(e, -EINVAL, "cgroup %s: %d levels below the root; valid are at most %d", path, depth(path),
-				  PP_MAX_DEPTH - 1);
+		return pp_err_set(e, -EINVAL,
+				  "cgroup %s: %d levels below the root; valid are at most %d", path,
+				  depth(path), PP_MAX_DEPTH - 1);
 	if (!pp_cgroup_below(d->root, path))
-		return pp_err_set(e, -EINVAL, "cgroup %s: not at or below %s, where podpace is attached", path, d->root);
+		return pp_err_set(e, -EINVAL,
+				  "cgroup %s: not at or below %s, where podpace is attached", path,
+				  d->root);
 	r = pp_datapath_runs(d, fd, why, sizeof(why));
 	if (r <= 0)
-		return pp_err_set(e, r ? r : -EIO, "cgroup %s: %s; 'podpace unload' and set the limits again", path, why);
+		return pp_err_set(e, r ? r : -EIO,
+				  "cgroup %s: %s; 'podpace unload' and set the limits again", path,
+				  why);
 	collect(d);
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[dir])
 		pipe_configure(&d->pipes[slot.pipe[dir]], id, dir, rate, for_ns);
@@ -248,7 +270,8 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 	return r < 0 ? r : pp_sockets_sync(d, path, ret_sockets, e);
 }
 
-int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_count *ret_sockets, struct pp_err *e)
+int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_count *ret_sockets,
+		    struct pp_err *e)
 {
 	_cleanup_close_ int fd = -1;
 	struct pp_slot slot;
@@ -266,16 +289,21 @@ int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_co
 	return pp_sockets_sync(d, path, ret_sockets, e);
 }
 
-int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets, struct pp_err *e)
+int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets,
+			struct pp_err *e)
 {
 	for (uint32_t k = 1; k < PP_MAX_PIPES; k++)
 		if (d->pipes[k].rate)
 			pipe_free(d, k);
-	/* sockets were paced below the root only; those of processes that moved out are where this process looks too */
+	/*
+	 * sockets were paced below the root only; those of processes that moved out are where this
+	 * process looks too
+	 */
 	return pp_sockets_sync(d, d->root, ret_sockets, e);
 }
 
-int pp_limit_each(const struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg), void *arg, struct pp_err *e)
+int pp_limit_each(const struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg),
+		  void *arg, struct pp_err *e)
 {
 	_cleanup_(list_free) struct list all = { 0 };
 	int r = list_read(d, &all, e);

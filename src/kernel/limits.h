@@ -10,36 +10,46 @@
 
 /* A limit as it is in the kernel. */
 struct pp_limit {
-	uint32_t pipe;  /* index */
-	char *path;     /* of the cgroup, NULL if it is gone */
+	uint32_t pipe; /* index */
+	char *path;    /* of the cgroup, NULL if it is gone */
 	uint64_t cgroup_id;
 	enum pp_dir dir;
 };
 
 /*
- * Sets or changes a limit; when it returns 0 the limit is in force for every packet, and for every connection that was
- * there before. path: normalized, at or below the datapath's root. rate: bytes/s. for_ns: how long it holds, 0 for ever.
- * What was in force stays in force on failure. -ENOENT: no such cgroup; -ENOSPC: no room; -E2BIG: too many limits above.
+ * Sets or changes a limit; when it returns 0 the limit is in force for every packet, and for every
+ * connection that was there before. path: normalized, at or below the datapath's root. rate:
+ * bytes/s. for_ns: how long it holds, 0 for ever. What was in force stays in force on failure.
+ * -ENOENT: no such cgroup; -ENOSPC: no room; -E2BIG: too many limits above.
  */
-int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate, uint64_t for_ns,
-		 struct pp_socket_count *ret_sockets, struct pp_err *e);
+int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate,
+		 uint64_t for_ns, struct pp_socket_count *ret_sockets, struct pp_err *e);
 
-/* Removes all limits of the cgroup and releases its connections. 0; -ENOENT with a message if it has none. */
-int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_count *ret_sockets, struct pp_err *e);
+/*
+ * Removes all limits of the cgroup and releases its connections. 0; -ENOENT with a message if it
+ * has none.
+ */
+int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_count *ret_sockets,
+		    struct pp_err *e);
 
 /* Removes every limit and releases all connections. 0, or -errno with a message. */
-int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets, struct pp_err *e);
+int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets,
+			struct pp_err *e);
 
 /*
- * Calls fn for each limit, sorted by path and direction; one whose time is over is none. Stops at the first error of fn
- * and returns it; -errno with a message when the cgroups cannot be looked up by their ids.
+ * Calls fn for each limit, sorted by path and direction; one whose time is over is none. Stops at
+ * the first error of fn and returns it; -errno with a message when the cgroups cannot be looked up
+ * by their ids.
  */
-int pp_limit_each(const struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg), void *arg, struct pp_err *e);
+int pp_limit_each(const struct pp_datapath *d, int (*fn)(const struct pp_limit *l, void *arg),
+		  void *arg, struct pp_err *e);
 
 /*
- * Is the limit in force? Writes the reason if not, or what is not covered by it if it is. 1, 0, or -errno.
+ * Is the limit in force? Writes the reason if not, or what is not covered by it if it is. 1, 0, or
+ * -errno.
  */
-int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, char *why, size_t size);
+int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, char *why,
+		      size_t size);
 
 /* Nanoseconds of the clock that the programs use. */
 uint64_t pp_now(void);

@@ -14,11 +14,11 @@
 #include "bpf/abi.h"
 #include "kernel/pins.h"
 
-#define BPFFS "/sys/fs/bpf"
+#define BPFFS	  "/sys/fs/bpf"
 #define ROOT_NAME "host"
 
 #define STRING_(x) #x
-#define STRING(x) STRING_(x)
+#define STRING(x)  STRING_(x)
 
 /* One directory per ABI: commands that do not speak it do not see it. */
 #define BASE BPFFS "/podpace"
@@ -31,8 +31,10 @@ int pp_pins_mount(struct pp_err *e)
 	if (statfs(BPFFS, &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
 		return 0;
 	if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
-		return pp_err_set(e, -errno, BPFFS ": no bpf file system is mounted there, and mounting one failed: %s",
-				  strerror(errno));
+		return pp_err_set(
+			e, -errno,
+			BPFFS ": no bpf file system is mounted there, and mounting one failed: %s",
+			strerror(errno));
 	return 0;
 }
 
@@ -46,8 +48,9 @@ int pp_pins_lock(struct pp_err *e)
 }
 
 /*
- * The bpf file system allows no dots in names, and the name must lead back to the path: all but letters, digits, - and _
- * becomes %XX. The host's root has a name that no encoded path can have, since those begin with %2F.
+ * The bpf file system allows no dots in names, and the name must lead back to the path: all but
+ * letters, digits, - and _ becomes %XX. The host's root has a name that no encoded path can have,
+ * since those begin with %2F.
  */
 char *pp_pins_dir(const char *root)
 {

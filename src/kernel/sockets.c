@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP connections that are there already: brought under their limits, or released, by the tcp iterator.
+// TCP connections that are there already: brought under their limits, or released, by the tcp
+// iterator.
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <fcntl.h>
@@ -31,7 +32,9 @@ static void count_mark(struct pp_socket_count *c, char mark)
 	}
 }
 
-/* The iterator sees the network namespace that the task is in when the iterator's file is opened. */
+/*
+ * The iterator sees the network namespace that the task is in when the iterator's file is opened.
+ */
 static int run_iterator(struct sync *s)
 {
 	_cleanup_close_ int fd = bpf_iter_create(s->d->iter_fd);
@@ -63,23 +66,31 @@ static int pass(struct sync *s, const char *path, int home, struct pp_err *e)
 	s->count = (struct pp_socket_count){ 0 };
 	r = pp_cgroup_each_netns(&s->d->cgroupfs, path, visit, s);
 	if (setns(home, CLONE_NEWNET) < 0)
-		return pp_err_set(e, -errno, "cannot return to the own network namespace: %s", strerror(errno));
+		return pp_err_set(e, -errno, "cannot return to the own network namespace: %s",
+				  strerror(errno));
 	if (!r)
 		r = run_iterator(s);
-	return r ? pp_err_set(e, r, "cgroup %s: its existing connections cannot be reached: %s", path, strerror(-r)) : 0;
+	return r ? pp_err_set(e, r, "cgroup %s: its existing connections cannot be reached: %s",
+			      path, strerror(-r))
+		 : 0;
 }
 
-int pp_sockets_sync(const struct pp_datapath *d, const char *path, struct pp_socket_count *ret, struct pp_err *e)
+int pp_sockets_sync(const struct pp_datapath *d, const char *path, struct pp_socket_count *ret,
+		    struct pp_err *e)
 {
 	_cleanup_close_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	struct sync s = { .d = d };
 	int r;
 
 	if (d->iter_fd < 0)
-		return pp_err_set(e, -ENOENT, "%s: the tcp iterator is not pinned any more", d->dir);
+		return pp_err_set(e, -ENOENT, "%s: the tcp iterator is not pinned any more",
+				  d->dir);
 	if (home < 0)
 		return pp_err_set(e, -errno, "/proc/self/ns/net: %s", strerror(errno));
-	/* sockets that get no callbacks share their pipe's limit among them: they must be counted first */
+	/*
+	 * sockets that get no callbacks share their pipe's limit among them: they must be counted
+	 * first
+	 */
 	for (__u32 i = 1; i < PP_MAX_PIPES; i++)
 		__atomic_store_n(&d->pipes[i].fixed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&d->state->counting, 1, __ATOMIC_SEQ_CST);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzzes the paths of cgroups: what is accepted is in its one form, what is refused has a message of one line.
+// Fuzzes the paths of cgroups: what is accepted is in its one form, what is refused has a message
+// of one line.
 #include <assert.h>
 #include <ctype.h>
 
