@@ -86,7 +86,8 @@ struct pp_pipe {
 	__u32 born_prev;
 	__u32 mss;     /* largest packet of a segment, of the last epoch */
 	__u64 busy_ns; /* total length of the epochs in which at least 15/16 of the limit arrived */
-	__u64 pad3;
+	__u32 era; /* epoch in which the pipe was last found idle: older flows are new again */
+	__u32 pad3;
 
 	/* counters: monotonic */
 	__u64 bytes;

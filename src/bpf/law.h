@@ -116,9 +116,19 @@ static inline __u64 pp_law_queue(const struct pp_pipe *p, __u64 now)
 	return (__s64)ahead > 0 ? ahead >> PP_TICKS : 0;
 }
 
+/*
+ * Has the flow sent data since the pipe was last idle? After a pause, also one of the whole
+ * machine, all flows start together and are as new: what was known of their number is not true any
+ * more.
+ */
+static inline int pp_law_born(const struct pp_pipe *p, const struct pp_share *s)
+{
+	return s->first && (__s32)(s->first - p->era) > 0;
+}
+
 static inline int pp_law_young(const struct pp_pipe *p, const struct pp_share *s)
 {
-	return !s->first || p->epoch_no + 1 - s->first < 2;
+	return !pp_law_born(p, s) || p->epoch_no + 1 - s->first < 2;
 }
 
 /*
@@ -184,7 +194,7 @@ static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now
 {
 	__u64 C = pp_law_rate(p), R = pp_law_fair(p), r = R, q;
 
-	if (!s->first) {
+	if (!pp_law_born(p, s)) {
 		r = C / 16;
 	} else if (pp_law_young(p, s)) {
 		r = C / pp_max(pp_max(p->n16 / 16 + p->born, p->born + p->born_prev), 1);
@@ -218,7 +228,7 @@ static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len
 	 * a flow is born with its first real packet, or with as much in small ones: handshakes and
 	 * probes are none
 	 */
-	if (!s->first) {
+	if (!pp_law_born(p, s)) {
 		if (len <= PP_SMALL && s->bytes < 2 * pp_law_mss(p))
 			return;
 		s->first = e + 1;
@@ -243,7 +253,8 @@ static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len
 	n = p->nbig;
 	if (q > T / 4 && n * 16 > p->n16) {
 		p->n16 = n * 16;
-		if (p->R > C / n)
+		/* R still belongs to the old limit until this epoch ends, where it is scaled */
+		if (p->C == C && p->R > C / n)
 			p->R = C / n;
 	}
 }
@@ -287,6 +298,7 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 		 */
 		p->R = dt > 8 * T ? C : pp_law_fair(p);
 		p->n16 = dt > 8 * T ? 0 : p->n16;
+		p->era = dt > 8 * T ? p->epoch_no : p->era;
 		p->C = C;
 		p->y = dt > 8 * T ? 0 : bytes * 1000000 / (dt / PP_USEC);
 		return;
