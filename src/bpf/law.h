@@ -320,9 +320,13 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	R = pp_min(pp_law_step(p->R, goal, y), C + C / 16);
 	if (waited)
 		R = pp_min(R, p->R);
-	/* when a young flow turns out big all start again from the equal share */
-	if (R < low || (young && R > low))
-		R = low;
+	/*
+	 * when a young flow turns out big all start again from the equal share; where all are small
+	 * there is none left for big ones, and half of it keeps R from falling to nothing
+	 */
+	if (young)
+		R = pp_min(R, pp_max(low, goal * 8 / pp_max(n16, 16)));
+	R = pp_max(R, low);
 	p->R = pp_max(R, pp_min(C, pp_law_mss(p) / 2));
 	if (y >= C - C / 16)
 		p->busy_ns += dt;
