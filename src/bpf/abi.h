@@ -19,6 +19,8 @@ enum pp_limits {
 	PP_MAX_PATH = 8,
 	/* levels of the cgroup tree, from the root, at which there can be slots */
 	PP_MAX_DEPTH = 32,
+	/* levels from a socket's cgroup up that are searched where there is no packet */
+	PP_MAX_WALK = 128,
 };
 
 enum pp_dir { PP_EGRESS, PP_INGRESS, PP_N_DIR };

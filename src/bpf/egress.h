@@ -153,7 +153,8 @@ static __noinline int police(struct bpf_sock *sk, struct pp_flow *f, struct pack
 {
 	struct bpf_tcp_sock *tp = NULL;
 
-	if (sk->protocol == IPPROTO_TCP) {
+	/* a raw socket may have TCP's number, and is not TCP */
+	if (sk->protocol == IPPROTO_TCP && sk->type == PP_SOCK_STREAM) {
 		if (k->len <= PP_CONTROL) {
 			pp_look_ahead(f, k, 0);
 			return k->queue > PP_LAST_QUEUE * 2 ? PP_REFUSED_HARD : -1;

@@ -80,6 +80,7 @@ struct bpf_iter__tcp {
 enum pp_kernel_constants {
 	PP_LOOPBACK_IFINDEX = 1, /* the same in every network namespace */
 	PP_SOL_SOCKET = 1,
+	PP_SOCK_STREAM = 1,
 	PP_SO_MAX_PACING_RATE = 47,
 	PP_SOL_TCP = 6,
 	PP_TCP_BPF_IW = 1001,

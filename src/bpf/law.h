@@ -34,6 +34,8 @@
 #define PP_CREDIT (1 * PP_MSEC)
 /* a turn that is this near has come */
 #define PP_TURN_SLACK (PP_MSEC / 2)
+/* segments in a packet of an opening flow, at most: half of its initial window is 5 */
+#define PP_OPENING_MAX 10
 #define PP_EPOCH_MIN (10 * PP_MSEC)
 #define PP_EPOCH_MAX PP_NSEC
 /* a packet up to this length says nothing of what its flow is going to send */
@@ -55,8 +57,9 @@ struct pp_share {
 	__u32 epoch;
 	__u32 first; /* epoch of the first data, plus one; 0: no data yet */
 	__u32 queue; /* that its last packet found, us */
-	__u16 big;
-	__u16 armed; /* the wait for the turn is in TCP's pacing clock already */
+	__u16 size;  /* of its last packet, in 256 bytes */
+	__u8 big;
+	__u8 armed;  /* the wait for the turn is in TCP's pacing clock already */
 };
 
 static inline __u64 pp_min(__u64 a, __u64 b)
@@ -203,11 +206,16 @@ static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now
 			pp_law_take_turn(p, s, now, q, C);
 	}
 	/*
-	 * the segment that is charged carries less than its L3 size: 7/8 of that makes the wait
-	 * long enough
+	 * The wait is made by the packet that is charged next: a segment, which carries less than its
+	 * L3 size (7/8 of that makes the wait long enough), or, of a connection that was there before
+	 * its limit and has a large window still, a super-packet like the last one.
 	 */
-	if (pp_law_waits(s, now) && !s->armed)
-		r = pp_min(r, pp_law_mss(p) * (PP_NSEC * 7 / 8) / (s->turn - now));
+	if (pp_law_waits(s, now) && !s->armed) {
+		__u64 size = s->size * 256, mss = pp_law_mss(p);
+
+		size = size > PP_OPENING_MAX * mss ? size : mss;
+		r = pp_min(r, size * (PP_NSEC * 7 / 8) / (s->turn - now));
+	}
 	s->pace = pp_max(pp_law_spread(p, s, pp_min(r, R), C), 1);
 	return s->pace;
 }
@@ -357,12 +365,14 @@ static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 n
 		p->qmin = q;
 	p->qmean = p->qmean - p->qmean / 32 + q / 32;
 	s->queue = pp_min(q / PP_USEC, ~0U);
+	s->size = pp_min(len / 256, 0xffff);
 	if (mss > p->mss_now)
 		p->mss_now = mss;
-	__sync_fetch_and_add(&p->win_bytes, len);
+	/* a packet after the end of an epoch belongs to the next one: the first after a pause is not old */
 	T = pp_law_epoch(p);
-	pp_law_count(p, s, len, q, T);
 	pp_law_end_epoch(p, now, T);
+	__sync_fetch_and_add(&p->win_bytes, len);
+	pp_law_count(p, s, len, q, T);
 	return q;
 }
 

@@ -55,7 +55,7 @@ static __noinline int path_of_sock(struct tcp_sock *tp, struct pp_flow *f, __u64
 	struct cgroup_subsys_state *css;
 
 	f->n = 0;
-	for (int i = 0; cg && i < 2 * PP_MAX_DEPTH; i++) {
+	for (int i = 0; cg && i < PP_MAX_WALK; i++) {
 		pp_path_add(f, BPF_CORE_READ(cg, kn, id));
 		css = BPF_CORE_READ(cg, self.parent);
 		/* `self` is embedded in its cgroup: step from the member to the whole */

@@ -185,6 +185,8 @@ int main(int argc, char **argv)
 	r = args.root ? parse(argc, argv, &cmd, &args, &e) : -ENOMEM;
 	if (!r)
 		r = cmd->run(&args, &e);
+	if (r == -EIO && !e.msg[0])
+		pp_err_set(&e, r, "standard output: it cannot be written to");
 	if (!r && fflush(stdout) == EOF)
 		r = pp_err_set(&e, -errno, "standard output: %s", strerror(errno));
 	if (!r)

@@ -204,13 +204,14 @@ static int reuse_maps(const struct pp_datapath *d, struct bpf_object *obj)
 static int load_skeleton(const struct pp_datapath *d, struct podpace_bpf **ret, struct pp_err *e)
 {
 	struct rlimit memlock = { RLIM_INFINITY, RLIM_INFINITY };
-	bool always = !iterator_gives_callbacks();
+	bool always;
 	struct podpace_bpf *skel;
 	int r;
 
 	/* before 5.11 maps counted as locked memory */
 	(void)setrlimit(RLIMIT_MEMLOCK, &memlock);
 	libbpf_set_print(keep_message);
+	always = !iterator_gives_callbacks();
 	for (int attempt = 0; attempt < 2; attempt++) {
 		libbpf_said[0] = '\0';
 		skel = podpace_bpf__open();

@@ -44,17 +44,26 @@ static int slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *
 {
 	struct pp_slot old;
 	bool was = bpf_map_lookup_elem(d->slots_fd, &id, &old) == 0;
+	int r = 0;
 
+	/*
+	 * The programs pass everything while nslots is 0: it is never less than the number of slots,
+	 * wherever the command is killed
+	 */
 	if (slot_empty(s)) {
 		if (was && bpf_map_delete_elem(d->slots_fd, &id) == 0)
 			__atomic_fetch_sub(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
-	} else if (bpf_map_update_elem(d->slots_fd, &id, s, BPF_ANY)) {
-		return -errno;
-	} else if (!was) {
-		__atomic_fetch_add(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
+	} else {
+		if (!was)
+			__atomic_fetch_add(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
+		if (bpf_map_update_elem(d->slots_fd, &id, s, BPF_ANY)) {
+			r = -errno;
+			if (!was)
+				__atomic_fetch_sub(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
+		}
 	}
 	paths_changed(d);
-	return 0;
+	return r;
 }
 
 static void pipe_free(struct pp_datapath *d, uint32_t k)
@@ -70,17 +79,55 @@ static void pipe_free(struct pp_datapath *d, uint32_t k)
 	set_u64(&p->rate, 0);
 }
 
+static bool has_slot(const struct pp_datapath *d, uint32_t k)
+{
+	struct pp_slot slot;
+
+	return bpf_map_lookup_elem(d->slots_fd, &d->pipes[k].cgroup_id, &slot) == 0 &&
+	       slot.pipe[d->pipes[k].dir] == k;
+}
+
+/* What a command left that was killed halfway: slots without a pipe, and a wrong number of slots. */
+static void reconcile(struct pp_datapath *d)
+{
+	uint64_t id = 0, next;
+	uint32_t n = 0;
+	bool more = bpf_map_get_next_key(d->slots_fd, NULL, &next) == 0;
+
+	while (more) {
+		struct pp_slot slot = { { 0 } };
+		bool live = false;
+
+		id = next;
+		more = bpf_map_get_next_key(d->slots_fd, &id, &next) == 0;
+		bpf_map_lookup_elem(d->slots_fd, &id, &slot);
+		for (int dir = 0; dir < PP_N_DIR; dir++) {
+			const struct pp_pipe *p = &d->pipes[slot.pipe[dir] % PP_MAX_PIPES];
+
+			live |= slot.pipe[dir] && p->rate && p->cgroup_id == id;
+		}
+		if (live)
+			n++;
+		else
+			bpf_map_delete_elem(d->slots_fd, &id);
+	}
+	if (__atomic_exchange_n(&d->state->nslots, n, __ATOMIC_SEQ_CST) != n)
+		paths_changed(d);
+	__atomic_store_n(&d->state->counting, 0, __ATOMIC_SEQ_CST);
+}
+
 /* Entries whose time is over or whose cgroup is gone are free for others. */
 static void collect(struct pp_datapath *d)
 {
 	uint64_t now = pp_now();
 
+	reconcile(d);
 	for (uint32_t k = 1; k < PP_MAX_PIPES; k++) {
 		_cleanup_free_ char *path = NULL;
 
 		if (!d->pipes[k].rate)
 			continue;
-		if ((d->pipes[k].expires && now >= d->pipes[k].expires) ||
+		if (!has_slot(d, k) || (d->pipes[k].expires && now >= d->pipes[k].expires) ||
 		    pp_cgroup_path(&d->cgroupfs, d->pipes[k].cgroup_id, &path) == -ESTALE)
 			pipe_free(d, k);
 	}

@@ -1,0 +1,163 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What is wrong is said in one line, exit 1 for a value and 2 for a command line, and what was in
+# force stays in force.
+set -eu
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+netns_init input
+lab_pod a
+A=$(lab_cgroup a)
+command -v bpftool >/dev/null || PATH=$PATH:/usr/sbin
+limit a 100M
+
+# still NAME: what was set at the beginning is as it was.
+still() {
+	is "$1: the limit set before" "$(field a '"\(.limit) \(.in_force)"')" "100000000 true"
+}
+
+# --- values: exit 1
+
+is_refused "unknown cgroup" 1 "cgroup $A/none: there is no such cgroup" limit a/none 10M
+is_refused "unknown cgroup, unlimit" 1 "$A/none: there is no such" unlimit a/none
+is_refused "cgroup without a limit" 1 "$(lab_cgroup) has no limit" pp unlimit "$(lab_cgroup)"
+is_refused "a file for a cgroup" 1 "$A/cgroup.procs" limit a/cgroup.procs 10M
+is_refused "no slash" 1 'target "a".*slash' pp limit a --egress 10M
+is_refused "a dot dot" 1 '"\.\."' pp limit "$A/../a" --egress 10M
+is_refused "a name with a newline" 1 'x\\x0ay' pp limit "$A/x
+y" --egress 10M
+is_refused "empty target" 1 'target ""' pp limit "" --egress 10M
+is_refused "a name that is too long" 1 'longer|too long' \
+	pp limit "/$(printf 'x%.0s' {1..5000})" --egress 10M
+is_refused "cgroup outside the root" 1 "not at or below $(lab_cgroup)" pp limit / --egress 10M
+for rate in '' 10Mb 1,5G 999 0 -1 1.0000001P 2P 1e30 10K 10MB '10 M' M 10M10 .k 0x10 1e 50m ٣M; do
+	is_refused "rate '$rate'" 1 '^podpace: rate ' limit a "$rate"
+done
+for duration in '' 0 5 2x -1s 1s1h 1ns 400d; do
+	is_refused "--for '$duration'" 1 '^podpace: duration ' limit a 10M --for "$duration"
+done
+is_refused "output format" 1 '"xml"; valid are text and json' pp status -o xml
+is_refused "--count" 1 '"0"' pp top -n 0
+still "values"
+
+# --- command lines: exit 2
+
+is_refused "unknown command" 2 'unknown command "frob"; valid are limit' pp frob
+is_refused "unknown option" 2 'unknown option "--frob"' pp status --frob
+is_refused "unknown short option" 2 'unknown option "-x"' pp status -x
+is_refused "an option without its value" 2 'needs a value' pp limit "$A" --egress
+is_refused "no target" 2 'TARGET is missing' pp limit --egress 10M
+is_refused "no target, unlimit" 2 'TARGET is missing' pp unlimit
+is_refused "two targets" 2 'too many words' pp limit "$A" "$A" --egress 10M
+is_refused "no rate" 2 'valid is --egress RATE' pp limit "$A"
+is_refused "an option of another command" 2 'does not take --for' pp unlimit "$A" --for 2s
+is_refused "--ingress" 2 'not built yet' pp limit "$A" --ingress 10M
+still "command lines"
+
+# --- where it runs: exit 1
+
+# Nobody may not look into the lab's folder, nor perhaps to where the program lies.
+chmod 711 "$LAB_TMP"
+install -m 755 "$PODPACE" "$LAB_TMP/podpace"
+# shellcheck disable=SC2317	# called by is_refused
+nobody() {
+	setpriv --reuid 65534 --regid 65534 --clear-groups "$LAB_TMP/podpace" \
+		--root "$(lab_cgroup)" "$@"
+}
+is_refused "not root, limit" 1 'needs root' nobody limit "$A" --egress 10M
+is_refused "not root, status" 1 'needs root' nobody status
+is_refused "not root, unload" 1 'needs root' nobody unload
+ok "not root, version" eval 'nobody version >/dev/null'
+
+mkdir "$LAB_CGROUP2$(lab_cgroup other)"
+# without NAME PATTERN COMMAND: limit, after a shell command in a mount namespace of its own.
+without() {
+	# shellcheck disable=SC2016	# the inner shell's
+	is_refused "$1" 1 "$2" unshare -m bash -c 'eval "$0" && exec "$@"' "$3" \
+		"$PODPACE" --root "$(lab_cgroup other)" limit "$(lab_cgroup other)" --egress 10M
+}
+pp unload
+# shellcheck disable=SC2016	# the inner shell's
+without "no cgroup v2" 'no cgroup v2 is mounted: mount' \
+	'umount -l $(awk "\$3 == \"cgroup2\" { print \$2 }" /proc/self/mounts)'
+without "no BTF" 'no BTF.*CONFIG_DEBUG_INFO_BTF' 'mount -t tmpfs none /sys/kernel/btf'
+is_refused "without capabilities" 1 'no permission; podpace needs root, or CAP_BPF' \
+	setpriv --bounding-set=-bpf,-sys_admin,-perfmon "$PODPACE" \
+	--root "$(lab_cgroup other)" limit "$(lab_cgroup other)" --egress 10M
+is "nothing is left of these" \
+	"$(ls -d "$NETNS_PINS"/v*/"%2Fpodpace-test%2F$LAB_ID"* 2>/dev/null)" ""
+
+# --- a root above or below another
+
+limit a 100M
+is_refused "a root below another" 1 "loaded at cgroup $(lab_cgroup) already" \
+	"$PODPACE" --root "$A" limit "$A" --egress 10M
+# It may name another lab's.
+is_refused "a root above another" 1 "loaded at cgroup /podpace-test/[^ ]* already" \
+	"$PODPACE" --root /podpace-test limit "$A" --egress 10M
+still "a second root"
+
+# --- a foreign program that was attached exclusively at the root
+
+if command -v clang >/dev/null && command -v bpftool >/dev/null; then
+	pp unload
+	FOREIGN=/sys/fs/bpf/pp-foreign-$$
+	lab_defer "rm -f '$FOREIGN'"
+	clang -O2 -target bpf -c -x c -o "$LAB_TMP/foreign.o" - <<-'END'
+		__attribute__((section("cgroup_skb/egress"), used)) int foreign(void *c) { return 1; }
+		char gpl[] __attribute__((section("license"), used)) = "GPL";
+	END
+	bpftool prog load "$LAB_TMP/foreign.o" "$FOREIGN"
+	bpftool cgroup attach "$LAB_CGROUP2$(lab_cgroup)" egress pinned "$FOREIGN"
+	is_refused "an exclusive program at the root" 1 \
+		"cgroup $(lab_cgroup): the kernel refused to attach pp_egress.*exclusive" \
+		limit a 10M
+	is "an exclusive program at the root: pins left" "$(pins)" ""
+	bpftool cgroup detach "$LAB_CGROUP2$(lab_cgroup)" egress pinned "$FOREIGN"
+	bpftool cgroup attach "$LAB_CGROUP2$(lab_cgroup)" egress pinned "$FOREIGN" multi
+	ok "a program that shares" limit a 100M
+	bpftool cgroup detach "$LAB_CGROUP2$(lab_cgroup)" egress pinned "$FOREIGN"
+	still "a program that shares goes"
+else
+	skip "an exclusive program at the root" "needs clang and bpftool"
+	skip "an exclusive program at the root: pins left" "needs clang and bpftool"
+	skip "a program that shares" "needs clang and bpftool"
+	skip "a program that shares goes" "needs clang and bpftool"
+fi
+
+# --- no room
+
+# Seven cgroups, one in the other, below a.
+path=a
+mkdir -p "$LAB_CGROUP2$(lab_cgroup a/1/2/3/4/5/6/7/8)"
+for ((i = 1; i <= 7; i++)); do
+	path=$path/$i
+	limit "$path" 10M
+done
+is_refused "nine limits on a way" 1 '9 limits.*at most 8' limit "$path/8" 10M
+is_refused "nine limits on a way, from above" 1 '9 limits.*at most 8' \
+	pp limit "$(lab_cgroup)" --egress 10M
+is "eight limits on a way: all in force" \
+	"$(pp status -o json | jq '[.limits[] | select(.in_force)] | length')" 8
+still "nine limits on a way"
+
+# The map of slots takes 4096; eight are there.
+if command -v bpftool >/dev/null; then
+	for ((i = 1; i <= 4088; i++)); do
+		printf 'map update pinned %s/pp_slots key %d %d 0 0 255 255 255 255' "$(pins)" \
+			$((i & 255)) $((i >> 8))
+		echo ' value 0 0 0 0 0 0 0 0'
+	done >"$LAB_TMP/batch"
+	bpftool batch file "$LAB_TMP/batch" >/dev/null
+	is_refused "a full map" 1 "cgroup $(lab_cgroup other): the map.* is full" limit other 10M
+	is "a full map: no limit is left of it" "$(field other .limit)" ""
+	ok "a full map: a limit in it changes" limit a 50M
+	ok "a full map: and back" limit a 100M
+	still "a full map"
+	unlimit a/1/2/3/4/5/6/7
+	ok "room again" limit other 10M
+else
+	skip "a full map" "needs bpftool"
+fi
+done_testing

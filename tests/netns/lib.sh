@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The command under test in a lab of its own, traffic that runs while limits change, and what is
+# asserted of both. To be sourced.
+#
+#   . "$(dirname "$0")/lib.sh"
+#   netns_init udp              a lab; podpace works at the lab's cgroup, and is unloaded at the end
+#   pp WORD...                  the command
+#   limit a 100M [OPTIONS]      a limit on the lab's cgroup a (or a/in: a cgroup in the pod a)
+#   field a .rate               of what status says of a's limit, in jq's words
+#   run_start R a/in b SECONDS [OPTIONS of traffic send]
+#                               traffic from a's cgroup in to b, in the background, called R
+#   run_stop R                  ends its receiving end, waits for both
+#   run_rate R FROM TO          bits/s that arrived between two moments of EPOCHREALTIME, each an
+#                               arithmetic expression ("$t + 0.5"); after run_stop
+#   run_report R send JQ        of the reports (send, receive)
+#   talk_start T a/in           the program pacing in a's cgroup in, called T
+#   talk T ORDER...             gives it an order, prints its answer
+#
+# PODPACE is the command (default build/podpace), LAB_BIN the folder where traffic lies.
+
+export LC_ALL=C
+NETNS_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../lab.sh
+. "$NETNS_HERE/../lab.sh"
+
+PODPACE=${PODPACE:-$LAB_TOP/build/podpace}
+NETNS_PINS=/sys/fs/bpf/podpace
+declare -A RUN_RECEIVER=() RUN_SENDER=() RUN_STOPPED=() TALK_IN=() TALK_OUT=()
+SINK='' PROGRAM=''
+
+netns_init() {
+	[ -x "$PODPACE" ] || lab_fail "$PODPACE is missing: make"
+	[ -x "$LAB_BIN/traffic" ] || lab_fail "$LAB_BIN/traffic is missing: make build/traffic"
+	command -v jq >/dev/null || skip_all "needs jq"
+	lab_init "$1"
+	netns_reap
+	lab_defer 'pp unload >/dev/null 2>&1'
+}
+
+# Datapaths of labs whose process is gone.
+netns_reap() {
+	local dir root
+	for dir in "$NETNS_PINS"/v*/%2Fpodpace-test%2F*; do
+		root=${dir##*%2F}
+		if [ -d "$dir" ] && [ ! -d "/proc/${root##*-}" ]; then
+			"$PODPACE" --root "/podpace-test/$root" unload >/dev/null 2>&1 || true
+		fi
+	done
+}
+
+# build NAME: compiles NAME.c of this folder, if that has not been done; PROGRAM is the result.
+build() {
+	PROGRAM=$LAB_BIN/tests/$1
+	[ "$PROGRAM" -nt "$NETNS_HERE/$1.c" ] && return
+	mkdir -p "$LAB_BIN/tests"
+	"${CC:-cc}" -std=gnu17 -O2 -Wall -Wextra -Werror -o "$LAB_TMP/$1" "$NETNS_HERE/$1.c" ||
+		lab_fail "$1.c does not compile"
+	mv "$LAB_TMP/$1" "$PROGRAM"
+}
+
+pp() {
+	"$PODPACE" --root "$(lab_cgroup)" "$@"
+}
+
+limit() {
+	local at=$1 rate=$2
+	shift 2
+	pp limit "$(lab_cgroup "$at")" --egress "$rate" "$@"
+}
+
+unlimit() {
+	pp unlimit "$(lab_cgroup "$1")"
+}
+
+# Where the lab's datapath is pinned; empty if nowhere.
+pins() {
+	local dir
+	for dir in "$NETNS_PINS"/v*/"%2Fpodpace-test%2F$LAB_ID"; do
+		[ ! -d "$dir" ] || echo "$dir"
+	done
+}
+
+# Exit status and all: status fails where a limit is not in force.
+field() {
+	pp status -o json 2>/dev/null |
+		jq -r --arg target "$(lab_cgroup "$1")" ".limits[] | select(.target == \$target) | $2"
+}
+
+moment() {
+	echo "$EPOCHREALTIME"
+}
+
+# --- traffic in the background
+
+# spawn_at CGROUP COMMAND...: in the network namespace of the pod that CGROUP begins with.
+spawn_at() {
+	local dir pod=${1%%/*}
+	dir=$LAB_CGROUP2$(lab_cgroup "$1")
+	shift
+	mkdir -p "$dir"
+	# shellcheck disable=SC2016	# the inner shell's
+	lab_spawn "$pod" bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$dir" "$@"
+}
+
+exec_at() {
+	spawn_at "$@"
+	wait "$LAB_PID"
+}
+
+run_start() {
+	local name=$1 from=$2 to=$3 seconds=$4 addr
+	shift 4
+	[ "${LAB_FAMILY:-4}" = 4 ] && addr=$(lab_v4 "$to") || addr=$(lab_v6 "$to")
+	LAB_PORT=$((LAB_PORT + 4))
+	spawn_at "$to" "$LAB_BIN/traffic" receive --port "$LAB_PORT" --series \
+		--from "${RUN_FROM:-1.5}" --to "$seconds" --seconds $((seconds + 40)) \
+		>"$LAB_TMP/$name-receive.json"
+	RUN_RECEIVER[$name]=$LAB_PID
+	spawn_at "$from" "$LAB_BIN/traffic" send --to "$addr" --port "$LAB_PORT" \
+		--seconds "$seconds" "$@" >"$LAB_TMP/$name-send.json"
+	RUN_SENDER[$name]=$LAB_PID
+}
+
+# The receiver's report ends at the moment of the signal: that ties its clock to ours.
+run_stop() {
+	RUN_STOPPED[$1]=$EPOCHREALTIME
+	kill -TERM "${RUN_RECEIVER[$1]}"
+	wait "${RUN_RECEIVER[$1]}"
+	wait "${RUN_SENDER[$1]}"
+}
+
+# Lets it end by itself: the whole report is of use, run_rate is not.
+run_wait() {
+	wait "${RUN_SENDER[$1]}"
+	wait "${RUN_RECEIVER[$1]}"
+}
+
+run_report() {
+	jq -r "$3" "$LAB_TMP/$1-$2.json"
+}
+
+run_rate() {
+	run_report "$1" receive "(${RUN_STOPPED[$1]} - .ended) as \$first | .series_10ms as \$s |
+		def upto(t): ((t - \$first) * 100) as \$bins | (\$bins | floor) as \$n |
+			(\$s[:\$n] | add // 0) + (\$s[\$n] // 0) * (\$bins - \$n);
+		(upto($3) - upto($2)) * 8 / (($3) - ($2)) | floor"
+}
+
+# --- one connection that obeys orders
+
+talk_start() {
+	local name=$1 at=$2 in out
+	build pacing
+	mkfifo "$LAB_TMP/$name.in" "$LAB_TMP/$name.out"
+	# Both ways, or opening would wait for the other end.
+	exec {in}<>"$LAB_TMP/$name.in" {out}<>"$LAB_TMP/$name.out"
+	TALK_IN[$name]=$in TALK_OUT[$name]=$out
+	# What runs in the background has its input from /dev/null, until it opens another itself.
+	# shellcheck disable=SC2016	# the inner shell's
+	spawn_at "$at" bash -c 'exec "$0" <"$1" >"$2"' "$PROGRAM" \
+		"$LAB_TMP/$name.in" "$LAB_TMP/$name.out"
+}
+
+talk() {
+	local name=$1 answer
+	shift
+	echo "$*" >&"${TALK_IN[$name]}"
+	read -r -t 20 answer <&"${TALK_OUT[$name]}" || answer='no answer'
+	echo "$answer"
+}
+
+# A receiver in the pod for connections of talk, until the end; SINK is its port.
+sink_start() {
+	LAB_PORT=$((LAB_PORT + 4))
+	lab_spawn "$1" "$LAB_BIN/traffic" receive --port "$LAB_PORT" --keep --seconds 300 >/dev/null
+	# shellcheck disable=SC2034	# for the tests
+	SINK=$LAB_PORT
+}
+
+# --- assertions
+
+bits() {
+	numfmt --from=si "$1"
+}
+
+# is_share NAME BITS/S LIMIT [LOW HIGH]: in percent of the limit; 95 to 101 if not told.
+is_share() {
+	is_between "$1, percent of $3" \
+		"$(awk -v x="$2" -v of="$(bits "$3")" 'BEGIN { printf "%.2f", x * 100 / of }')" \
+		"${4:-95}" "${5:-101}"
+}
+
+# is_clean NAME CGROUP REPORT: nothing refused but what new connections open with, and nothing sent
+# again, after the whole of a run of traffic send.
+is_clean() {
+	is "$1: refused and retransmitted" \
+		"$(field "$2" '.refused - .refused_opening') $(jq '.bytes_retrans + .failed' "$3")" "0 0"
+}
+
+# is_refused NAME STATUS PATTERN COMMAND...: fails so, with one line on stderr that matches.
+is_refused() {
+	local name=$1 want=$2 pattern=$3 status=0
+	shift 3
+	"$@" >"$LAB_TMP/out" 2>"$LAB_TMP/err" </dev/null || status=$?
+	if [ "$status" = "$want" ] && [ ! -s "$LAB_TMP/out" ] &&
+		[ "$(wc -l <"$LAB_TMP/err")" = 1 ] && grep -qE "$pattern" "$LAB_TMP/err"; then
+		pass "$name"
+	else
+		fail "$name"
+		diag "exit $status, want $want; stderr, to match '$pattern', and stdout:"
+		sed 's/^/#   /' "$LAB_TMP/err" "$LAB_TMP/out"
+	fi
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// What src/bpf/egress.h does with a TCP packet and src/bpf/tcp.h at an RTT sample, with the same
+// law: keep in step.
+
+#include "sim.h"
+
+enum {
+	UNPACED = 10, /* segments that TCP sends before its pacing begins */
+};
+
+#define OPEN_QUEUE (1 * PP_MSEC)
+#define OPEN_LAST (95 * PP_MSEC)
+#define HARD_QUEUE (100 * PP_MSEC)
+#define LAST_QUEUE PP_NSEC
+
+static struct pp_pipe *pipe_at(struct sim *s, const struct sim_flow *f, __u32 i)
+{
+	return f->group->pipes & 1 << i && s->pipe[i].rate ? &s->pipe[i] : NULL;
+}
+
+/* Outside the first segments only a queue that nobody should ever see refuses a paced packet. */
+static int refused_hard(struct sim *s, struct sim_flow *f, __u64 queue)
+{
+	__u64 epoch = 0;
+
+	if (queue < HARD_QUEUE)
+		return 0;
+	for (__u32 i = 0; i < SIM_PIPES; i++) {
+		struct pp_pipe *p = pipe_at(s, f, i);
+
+		if (!p)
+			continue;
+		epoch = pp_max(epoch, pp_law_epoch(p));
+		pp_law_pace(p, &f->share[i], s->now);
+	}
+	return queue > LAST_QUEUE + 8 * epoch || (queue > 8 * epoch && f->out);
+}
+
+static int police(struct sim *s, struct sim_flow *f, __u32 segs)
+{
+	__u64 queue = 0;
+
+	for (__u32 i = 0; i < SIM_PIPES; i++)
+		if (pipe_at(s, f, i))
+			queue = pp_max(queue, pp_law_queue(&s->pipe[i], s->now));
+	f->charged = 1;
+	if (!f->opened) {
+		f->charged = f->segs_out >= UNPACED;
+		if (f->segs_out >= UNPACED + segs)
+			f->opened = f->charged = 1;
+		else if (queue > OPEN_LAST || (queue > OPEN_QUEUE && f->out))
+			return 0;
+	}
+	return !refused_hard(s, f, queue);
+}
+
+__u32 sim_datapath_send(struct sim *s, struct sim_flow *f, __u64 payload, __u32 segs)
+{
+	__u64 len = payload + (__u64)segs * SIM_HEADERS;
+	__u32 mss = segs > 1 ? f->group->mss + SIM_HEADERS : len;
+
+	if (!police(s, f, segs)) {
+		s->refused++;
+		return 0;
+	}
+	for (__u32 i = 0; i < SIM_PIPES; i++) {
+		struct pp_pipe *p = pipe_at(s, f, i);
+
+		if (!p)
+			continue;
+		pp_law_arrive(p, &f->share[i], s->now, len, mss);
+		if (f->charged)
+			pp_law_charged(&f->share[i], s->now);
+	}
+	sim_accepted(s, f, len);
+	return segs;
+}
+
+void sim_datapath_order(struct sim *s, struct sim_flow *f)
+{
+	__u64 rate = ~0ULL, r;
+	__u32 window;
+	int young = 0;
+
+	for (__u32 i = 0; i < SIM_PIPES; i++) {
+		struct pp_pipe *p = pipe_at(s, f, i);
+
+		if (!p)
+			continue;
+		r = pp_law_pace(p, &f->share[i], s->now);
+		if (r < rate) {
+			rate = r;
+			young = pp_law_young(p, &f->share[i]);
+		}
+	}
+	if (rate == ~0ULL)
+		return;
+	window = pp_law_window(rate, f->srtt_us, f->min_rtt_us, f->group->mss, young);
+	f->max_rate = f->group->unpaced ? ~0ULL : pp_min(rate, PP_PACE_MAX);
+	f->pace = pp_min(f->pace, f->max_rate);
+	/* the option sets ssthresh too */
+	if (window != f->window)
+		f->ssthresh = window;
+	f->window = window;
+}
+
+void sim_datapath_leave(struct sim *s, struct sim_flow *f)
+{
+	for (__u32 i = 0; i < SIM_PIPES; i++) {
+		struct pp_pipe *p = pipe_at(s, f, i);
+
+		if (p)
+			pp_law_leave(p, &f->share[i]);
+	}
+}
