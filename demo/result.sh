@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # From what the demo measured to its table and its plot. To be sourced; files are in $LAB_TMP.
 
 # A line a phase, of what `phases` says and what was measured:

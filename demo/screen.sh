@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # What the demo shows while it runs: on a terminal, lines refreshed in place; elsewhere, a line a
 # second. To be sourced. Of the caller it uses $LAB_TMP, die_of_traffic(), and $RECEIVER and
 # $RESTING, processes in store and in web.

@@ -59,7 +59,7 @@ struct pp_share {
 	__u32 queue; /* that its last packet found, us */
 	__u16 size;  /* of its last packet, in 256 bytes */
 	__u8 big;
-	__u8 armed;  /* the wait for the turn is in TCP's pacing clock already */
+	__u8 armed; /* the wait for the turn is in TCP's pacing clock already */
 };
 
 static inline __u64 pp_min(__u64 a, __u64 b)
@@ -206,9 +206,9 @@ static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now
 			pp_law_take_turn(p, s, now, q, C);
 	}
 	/*
-	 * The wait is made by the packet that is charged next: a segment, which carries less than its
-	 * L3 size (7/8 of that makes the wait long enough), or, of a connection that was there before
-	 * its limit and has a large window still, a super-packet like the last one.
+	 * The wait is made by the packet that is charged next: a segment, which carries less than
+	 * its L3 size (7/8 of that makes the wait long enough), or, of a connection that was there
+	 * before its limit and has a large window still, a super-packet like the last one.
 	 */
 	if (pp_law_waits(s, now) && !s->armed) {
 		__u64 size = s->size * 256, mss = pp_law_mss(p);
@@ -368,7 +368,8 @@ static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 n
 	s->size = pp_min(len / 256, 0xffff);
 	if (mss > p->mss_now)
 		p->mss_now = mss;
-	/* a packet after the end of an epoch belongs to the next one: the first after a pause is not old */
+	/* a packet after the end of an epoch belongs to the next one: the first after a pause is
+	 * not old */
 	T = pp_law_epoch(p);
 	pp_law_end_epoch(p, now, T);
 	__sync_fetch_and_add(&p->win_bytes, len);

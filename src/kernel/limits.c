@@ -47,8 +47,8 @@ static int slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *
 	int r = 0;
 
 	/*
-	 * The programs pass everything while nslots is 0: it is never less than the number of slots,
-	 * wherever the command is killed
+	 * The programs pass everything while nslots is 0: it is never less than the number of
+	 * slots, wherever the command is killed
 	 */
 	if (slot_empty(s)) {
 		if (was && bpf_map_delete_elem(d->slots_fd, &id) == 0)
@@ -87,7 +87,8 @@ static bool has_slot(const struct pp_datapath *d, uint32_t k)
 	       slot.pipe[d->pipes[k].dir] == k;
 }
 
-/* What a command left that was killed halfway: slots without a pipe, and a wrong number of slots. */
+/* What a command left that was killed halfway: slots without a pipe, and a wrong number of slots.
+ */
 static void reconcile(struct pp_datapath *d)
 {
 	uint64_t id = 0, next;
