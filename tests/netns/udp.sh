@@ -36,14 +36,15 @@ flood 6 4 cubic
 flood 4 0
 flood 6 0
 
-# Within the limit nothing is lost.
+# Within the limit next to nothing is lost: a sender that was not scheduled for 10 ms makes up for
+# it at once.
 for LAB_FAMILY in 4 6; do
 	limit a 100M
 	LAB_RECEIVE_OPTIONS='--from 0.5' lab_traffic a b 2 --udp 80M
 	is_share "IPv$LAB_FAMILY, UDP alone within the limit" \
 		"$(jq .udp.rate_bps "$LAB_RECEIVE")" 80M 99 101
-	is "IPv$LAB_FAMILY, UDP alone within the limit: lost" \
-		"$(($(jq .udp.sent "$LAB_SEND") - $(jq .udp.datagrams "$LAB_RECEIVE")))" 0
+	is_between "IPv$LAB_FAMILY, UDP alone within the limit: lost of 15000" \
+		"$(($(jq .udp.sent "$LAB_SEND") - $(jq .udp.datagrams "$LAB_RECEIVE")))" 0 75
 	unlimit a
 done
 LAB_FAMILY=4
