@@ -76,6 +76,9 @@ $(B)/tests/bpf/%: tests/bpf/%.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h test
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BPF_RIG) $(LDLIBS)
 
+$(B)/program: bench/program.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h
+	$(CC) $(ALL_CFLAGS) -Itests -Itests/bpf -o $@ $< $(BPF_RIG) $(LDLIBS)
+
 $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -g $(WARN) -o $@ $<

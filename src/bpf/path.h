@@ -61,6 +61,7 @@ static __noinline int path_of_sock(struct tcp_sock *tp, struct pp_flow *f, __u64
 		/* `self` is embedded in its cgroup: step from the member to the whole */
 		cg = css ? (void *)css - bpf_core_field_offset(struct cgroup, self) : NULL;
 	}
-	f->gen = gen;
+	/* deeper than this looks: the path is not known, the egress program finds it by levels */
+	f->gen = cg ? 0 : gen;
 	return 0;
 }
