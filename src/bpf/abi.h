@@ -63,7 +63,8 @@ struct pp_pipe {
 	__u32 dir;	 /* enum pp_dir */
 	__u32 fixed;	 /* sockets paced at a fixed rate; written by the tcp iterator */
 	__u64 since;	 /* when it was set, CLOCK_REALTIME */
-	__u64 pad1[3];
+	__u64 grace;	 /* until then TCP without a pace passes: the iterator is coming */
+	__u64 pad1[2];
 
 	/* the clock and this epoch's sums: every packet, atomically */
 	__u64 vt; /* when all that was accepted has left at rate C, in 1/256 ns, modulo 2^64 */

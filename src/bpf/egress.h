@@ -41,7 +41,7 @@ struct packet {
 	__u64 queue;   /* the longest on the path */
 	__u64 epoch;   /* and the longest epoch */
 	__u32 charged; /* TCP's pacing counts it */
-	__u32 pad;
+	__u32 grace; /* a pipe is so new that the iterator may not have reached its sockets */
 };
 
 /*
@@ -94,6 +94,7 @@ __noinline __u64 pp_look_ahead(struct pp_flow *f, struct packet *k, int want_sha
 		if (!in_force(p, k->now))
 			continue;
 		k->queue = pp_max(k->queue, pp_law_queue(p, k->now));
+		k->grace |= k->now < p->grace;
 		if (want_share) {
 			k->epoch = pp_max(k->epoch, pp_epoch_of(p));
 			share = pp_min(share, pp_pace_in(p, &f->share[i], k->now));
@@ -139,7 +140,7 @@ static __always_inline int police_other(struct pp_flow *f, struct bpf_tcp_sock *
 		vt = k->now;
 	if (k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch))
 		return PP_REFUSED_HARD;
-	if (!tp || tp->packets_out) {
+	if (!tp || (tp->packets_out && !k->grace)) {
 		if (k->queue > pp_max(PP_OTHER_QUEUE, 2 * k->epoch))
 			return PP_REFUSED_QUEUE;
 		if (vt - k->now > PP_OTHER_BURST)

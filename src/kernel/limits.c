@@ -152,6 +152,7 @@ static void pipe_configure(struct pp_pipe *p, uint64_t id, enum pp_dir dir, uint
 			.cgroup_id = id, .dir = dir, .vt = now << 8, .last = now, .qmin = ~0ULL
 		};
 		p->since = clock_ns(CLOCK_REALTIME);
+		p->grace = now + 500000000;
 	}
 	set_u64(&p->expires, for_ns ? now + for_ns : 0);
 	set_u64(&p->rate, rate);
