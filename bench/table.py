@@ -30,6 +30,8 @@ def retransmitted(runs):
 
     failed = max(r["send"]["failed"] + r["send"]["probe"]["failed"] for r in runs)
     text = f"{worst('segs_retrans')} ({worst('bytes_retrans')})"
+    probes = max(min(r["send"]["loss_probes"], r["send"]["segs_retrans"]) for r in runs)
+    text += f", {probes} a tail loss probe" if probes else ""
     return text + (f", {failed} failed" if failed else "")
 
 

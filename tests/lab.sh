@@ -292,15 +292,6 @@ is() {
 	fi
 }
 
-# is_todo NAME VALUE WANTED REASON: a known gap, shown when it is there, that does not fail the test.
-is_todo() {
-	if [ "$2" = "$3" ]; then
-		pass "$1"
-	else
-		tap_line 'not ok' "$1: have $2 # TODO $4"
-	fi
-}
-
 # is_between NAME VALUE LOW HIGH: numbers, bounds included. The value is shown either way.
 is_between() {
 	if awk -v v="$2" -v lo="$3" -v hi="$4" 'BEGIN {

@@ -267,6 +267,16 @@ static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len
 	}
 }
 
+/* Bytes in dt ns as bytes/s. 8 s at 1 Pbit/s are 1e15 bytes: a factor of a million does not fit. */
+static inline __u64 pp_law_per_second(__u64 bytes, __u64 dt)
+{
+	__u64 us = dt / PP_USEC;
+
+	if (bytes > ~0ULL / 1000000)
+		return bytes / pp_max(us / 1000, 1) * 1000;
+	return bytes * 1000000 / us;
+}
+
 /* R * goal / y in bounded steps: at most x1.5, at least x0.25, half of it near the goal. */
 static inline __u64 pp_law_step(__u64 R, __u64 goal, __u64 y)
 {
@@ -308,7 +318,7 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 		p->n16 = dt > 8 * T ? 0 : p->n16;
 		p->era = dt > 8 * T ? p->epoch_no : p->era;
 		p->C = C;
-		p->y = dt > 8 * T ? 0 : bytes * 1000000 / (dt / PP_USEC);
+		p->y = dt > 8 * T ? 0 : pp_law_per_second(bytes, dt);
 		return;
 	}
 	/*
@@ -321,18 +331,19 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	p->n16 = n16;
 	if (q == ~0ULL)
 		q = 0;
-	p->y = y = bytes * 1000000 / (dt / PP_USEC);
-	small = bytes > big ? (bytes - big) * 1000000 / (dt / PP_USEC) : 0;
+	p->y = y = pp_law_per_second(bytes, dt);
+	small = bytes > big ? pp_law_per_second(bytes - big, dt) : 0;
 	goal = C - C * pp_min(q * 64 / T, 64) / 256;
 	low = (goal > small ? goal - small : 0) * 16 / pp_max(n16, 16);
 	R = pp_min(pp_law_step(p->R, goal, y), C + C / 16);
 	if (waited)
 		R = pp_min(R, p->R);
 	/*
-	 * when a young flow turns out big all start again from the equal share; where all are small
-	 * there is none left for big ones, and half of it keeps R from falling to nothing
+	 * when a young flow turns out big and there is no room for it all start again from the equal
+	 * share; where all are small there is none left for big ones, and half of it keeps R from
+	 * falling to nothing
 	 */
-	if (young)
+	if (young && (y > goal || q))
 		R = pp_min(R, pp_max(low, goal * 8 / pp_max(n16, 16)));
 	R = pp_max(R, low);
 	p->R = pp_max(R, pp_min(C, pp_law_mss(p) / 2));

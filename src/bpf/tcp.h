@@ -15,6 +15,9 @@
  */
 const volatile __u8 pp_always = 0;
 
+/* of a segment, at most: IPv6, TCP and its options */
+#define PP_HEADERS 100ULL
+
 enum pp_sockops_flags {
 	PP_CALLBACKS = BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG,
 };
@@ -239,6 +242,8 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 		else
 			rate = pp_min(rate, pp_law_rate(p) / pp_max(p->fixed, 1));
 	}
+	/* TCP paces its payload: what the headers add has to fit too, as no law corrects it here */
+	rate = rate * o->mss / (o->mss + PP_HEADERS);
 	if (f->app_cap)
 		rate = pp_min(rate, f->app_cap);
 	o->rate = pp_max(rate, 1);

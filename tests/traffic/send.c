@@ -219,6 +219,48 @@ static void open_all(struct sender *s)
 		errx(1, "%d of %d connections did not open", left, s->o->flows);
 }
 
+/*
+ * A counter of this network namespace, from the pairs of lines (names, values) of
+ * /proc/net/netstat; 0 where the kernel has none of that name.
+ */
+static json_int_t tcp_counter(const char *name)
+{
+	FILE *file = fopen("/proc/net/netstat", "re");
+	char *lines[2] = {}, *at[2], *key, *value;
+	size_t room[2] = {};
+	json_int_t count = 0;
+
+	if (!file)
+		err(1, "/proc/net/netstat");
+	while (getline(&lines[0], &room[0], file) > 0 && getline(&lines[1], &room[1], file) > 0) {
+		at[0] = lines[0];
+		at[1] = lines[1];
+		while ((key = strsep(&at[0], " \n")) && (value = strsep(&at[1], " \n")))
+			if (!strcmp(key, name))
+				count = strtoll(value, NULL, 10);
+	}
+	free(lines[0]);
+	free(lines[1]);
+	fclose(file);
+	return count;
+}
+
+/*
+ * TCP sends its last segment again when an ACK is late by a few milliseconds (RFC 8985, tail loss
+ * probe), as where another process has the receiver's processor. Only a probe that was answered by
+ * new data alone repaired a loss.
+ */
+static const char *const probe_names[][2] = {
+	{ "loss_probes", "TCPLossProbes" },
+	{ "loss_probes_repaired", "TCPLossProbeRecovery" },
+};
+
+static void probes_count(json_int_t counts[2])
+{
+	for (int i = 0; i < 2; i++)
+		counts[i] = tcp_counter(probe_names[i][1]) - counts[i];
+}
+
 static json_t *stream_report(struct stream *t, json_int_t sums[4])
 {
 	struct tcp_info info;
@@ -328,6 +370,7 @@ int send_main(const struct send_options *o)
 	struct load loads[3] = {};
 	pthread_t threads[3];
 	struct rlimit files;
+	json_int_t probes[2] = {};
 	int64_t start, stop;
 	json_t *report;
 	int control;
@@ -358,9 +401,13 @@ int send_main(const struct send_options *o)
 		loads[i].start = start;
 		loads[i].stop = stop;
 	}
+	probes_count(probes);
 	loads_start(loads, threads);
 	bulk_run(&s, start, stop);
+	probes_count(probes);
 	report = streams_report(&s);
+	for (int i = 0; i < 2; i++)
+		json_object_set_new(report, probe_names[i][0], json_integer(probes[i]));
 	for (int i = 0; i < 3; i++) {
 		if (!loads[i].o)
 			continue;
