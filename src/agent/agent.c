@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "base/base.h"
 #include "base/log.h"
+#include "kernel/caps.h"
 
 #define MS 1000000ull
 /* after a change: what comes in one burst is applied together */
@@ -293,6 +294,8 @@ int pp_agent_run(const struct pp_agent_options *o, struct pp_err *e)
 			      .cgroupfs = { .fd = -1 } };
 	int r = open_all(&a, e);
 
+	if (!r)
+		r = pp_caps_lower();
 	if (!r) {
 		pp_log(PP_LOG_INFO, "podpace agent begins", "version", PP_VERSION, "node", o->node,
 		       "root", o->root, "listen", o->listen, NULL);

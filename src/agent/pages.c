@@ -131,7 +131,8 @@ static void states_metric(FILE *f, const struct pp_agent *a)
 
 			for (size_t i = 0; i < a->pods.n; i++)
 				n += a->pods.pods[i]->limit[dir].text &&
-				     a->pods.pods[i]->limit[dir].state == state;
+				     a->pods.pods[i]->limit[dir].state ==
+					     (enum pp_pod_state)state;
 			fprintf(f, "podpace_limits{direction=\"%s\",state=\"%s\"} %zu\n",
 				dir_names[dir], pp_pod_state_name(state), n);
 		}
