@@ -87,6 +87,7 @@ $(B)/tests/kube/%: tests/kube/%.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KU
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) $(KUBE_LIBS) -lpthread
 
 $(B)/tests/follow: tests/kube/follow.c $(KUBE_SRCS:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(KUBE_LIBS)
 
 $(B)/tests/sim: $(wildcard tests/sim/*) src/bpf/law.h src/bpf/abi.h tests/tap.h $(B)/.deps

@@ -90,7 +90,7 @@ static size_t receive(char *data, size_t one, size_t n, void *arg)
 	return n;
 }
 
-/* CURLOPT_SOCKOPTFUNCTION: a peer that vanished is noticed in DEAD_MS, not in a quarter of an hour. */
+/* CURLOPT_SOCKOPTFUNCTION: a peer that vanished is noticed in DEAD_MS, not in 15 minutes. */
 static int socket_options(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
 	unsigned int ms = DEAD_MS;
@@ -215,6 +215,7 @@ static int set_headers(struct pp_call *c)
 static int start(struct pp_call *c)
 {
 	uint64_t now = pp_loop_now();
+	uint64_t left_ns = c->deadline > now ? c->deadline - now : 1;
 	int r = set_headers(c);
 
 	if (r)
@@ -223,8 +224,7 @@ static int start(struct pp_call *c)
 	c->stream = c->too_long = false;
 	c->error[0] = '\0';
 	if (c->deadline)
-		curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS,
-				 c->deadline > now ? (long)((c->deadline - now) / NS_PER_MS) + 1 : 1l);
+		curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)(left_ns / NS_PER_MS) + 1);
 	if (curl_multi_add_handle(pp_pool_multi(c->kube->pool), c->easy))
 		return -ENOMEM;
 	c->running = true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which objects a watch knows: name, uid and version of each, nothing more. A new list marks what it
-// has; what it does not have is gone when it ends, and not before.
+// Which objects a watch knows: name, uid and version of each, nothing more. A new list marks what
+// it has; what it does not have is gone when it ends, and not before.
 #pragma once
 
 #include <stdbool.h>

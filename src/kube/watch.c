@@ -141,7 +141,7 @@ static void obey(struct pp_watch *w, const json_t *status, int http)
 	pp_status_describe(status, http, &why);
 	switch (what) {
 	case PP_STATUS_EXPIRED:
-		/* to be expected of a watch: not a failure, but not at full speed for ever either */
+		/* happens to any watch: no failure, but not at full speed for ever either */
 		if (w->step == WATCH) {
 			relist(w);
 			w->pause = w->stats.events == w->events_before;
@@ -407,7 +407,7 @@ static void silent(struct pp_watch *w)
 {
 	char why[80];
 
-	snprintf(why, sizeof(why), "neither event nor bookmark for %.0f s",
+	snprintf(why, sizeof(why), "neither event nor bookmark for %g s",
 		 (double)w->times.silence_ns / NS_PER_S);
 	fail(w, why);
 	pp_call_free(TAKE_PTR(w->call));
