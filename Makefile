@@ -15,20 +15,23 @@ CLANG := clang
 BPFTOOL = $(shell PATH=$$PATH:/usr/sbin:/sbin command -v bpftool)
 PKGS := libbpf jansson
 KUBE_PKGS := libcurl yaml-0.1
+AGENT_PKGS := libmicrohttpd
 
 WARN := -Wall -Wextra -Werror
 CFLAGS ?= -O2 -g
-ALL_CFLAGS = -std=gnu17 $(WARN) -Isrc -I$(B) -DPP_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) $(KUBE_PKGS)) $(CFLAGS)
+ALL_CFLAGS = -std=gnu17 $(WARN) -Isrc -I$(B) -DPP_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) $(KUBE_PKGS) $(AGENT_PKGS)) $(CFLAGS)
 LDLIBS = $(shell pkg-config --libs $(PKGS))
 KUBE_LIBS = $(shell pkg-config --libs $(KUBE_PKGS)) -ljansson
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g
 # UAPI headers include asm/types.h, which lives in a directory of the machine's architecture
 BPF_CFLAGS = -std=gnu17 -O2 -g $(WARN) -Wno-unused-parameter -target bpf -mcpu=v3 -I/usr/include/$(shell $(CC) -print-multiarch)
 
-SRCS := $(wildcard src/base/*.c src/kernel/*.c src/cli/*.c)
+SRCS := $(wildcard src/base/*.c src/kernel/*.c src/kube/*.c src/agent/*.c src/cli/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)
 BASE_SRCS := $(wildcard src/base/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
+# what of the agent needs neither a kernel of ours nor an API
+AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c,$(wildcard tests/kube/*.c))
@@ -40,7 +43,7 @@ LAYERS := unit sim fuzz kube bpf netns vm
 all: $(B)/podpace
 
 $(B)/podpace: $(OBJS)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs $(KUBE_PKGS) $(AGENT_PKGS))
 
 $(B)/%.o: %.c $(B)/.deps
 	@mkdir -p $(@D)
@@ -77,6 +80,10 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(BASE_SRCS) $(wildcard src/*/*.h) src/kernel/
 $(B)/tests/unit/test_kube_%: tests/unit/test_kube_%.c tests/tap.h $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_SRCS) $(KUBE_LIBS)
+
+$(B)/tests/unit/test_agent_%: tests/unit/test_agent_%.c tests/tap.h $(AGENT_PURE) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(AGENT_PURE) -ljansson
 
 $(B)/tests/fuzz/fuzz_kube_%: tests/fuzz/fuzz_kube_%.c $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
@@ -133,4 +140,4 @@ clean:
 
 .PHONY: all lint test demo install clean $(LAYERS) $(LAYERS:%=build-%)
 .DELETE_ON_ERROR:
--include $(OBJS:.o=.d) $(KUBE_SRCS:%.c=$(B)/%.d)
+-include $(OBJS:.o=.d)

@@ -69,7 +69,7 @@ static void test_identity(void)
 	   "a static pod is found by its hash too");
 	json_decref(o);
 	for (int i = 0; i < 300; i++) {
-		char uid[16];
+		char uid[24];
 
 		snprintf(uid, sizeof(uid), "many-%d", i);
 		put(&p, uid, uid, "1M", 4);
