@@ -139,7 +139,7 @@ has_pod_net() {
 # write_cni NODE [MTU]: the standard bridge plugin, with the addresses that Kubernetes gave the node
 write_cni() {
 	local node=$1 mtu=${2:-1500}
-	(ppc_become "$node" tools sh -c 'cat >/etc/cni/net.d/new && mv /etc/cni/net.d/new /etc/cni/net.d/10-lab.conflist') <<-END
+	(ppc_become "$node" tools sh -c 'cat >/etc/cni/new && mv /etc/cni/new /etc/cni/net.d/10-lab.conflist') <<-END
 		{
 			"cniVersion": "1.0.0",
 			"name": "lab",
