@@ -4,6 +4,8 @@
 #   make demo       build, then show a limit at work between three pods of this machine (root)
 #   make test       everything that needs no Kubernetes: lint, unit, sim, fuzz, kube, bpf, netns, vm (root)
 #   make unit       one layer alone; so are sim, fuzz, kube, bpf, netns, vm
+#   make cluster    build a Kubernetes of two nodes and bring it up; make cluster-down (root)
+#   make test-cluster   tests on it; see docs/cluster.md (root)
 #   make install    to $(DESTDIR)$(PREFIX)
 
 VERSION := 0.1.0
@@ -128,6 +130,18 @@ lint: $(B)/.deps
 test: all lint $(LAYERS:%=build-%)
 	tests/run $(LAYERS)
 
+# the programs are built once, outside the tree; CLUSTER are options, such as --cni flannel
+cluster: $(B)/podpace $(B)/traffic
+	tests/cluster/build
+	tests/cluster/cluster up $(CLUSTER)
+
+cluster-down:
+	tests/cluster/cluster down
+
+test-cluster: $(B)/podpace $(B)/traffic
+	tests/cluster/build
+	tests/run cluster
+
 demo: $(B)/podpace $(B)/traffic
 	demo/run
 
@@ -138,6 +152,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all lint test demo install clean $(LAYERS) $(LAYERS:%=build-%)
+.PHONY: all lint test cluster cluster-down test-cluster demo install clean $(LAYERS) $(LAYERS:%=build-%)
 .DELETE_ON_ERROR:
 -include $(OBJS:.o=.d)
