@@ -138,7 +138,13 @@ cluster: $(B)/podpace $(B)/traffic
 cluster-down:
 	tests/cluster/cluster down
 
-test-cluster: $(B)/podpace $(B)/traffic
+$(B)/podpace-image.tar: $(B)/podpace deploy/image
+	deploy/image $@
+
+# the agent's container image, as an OCI archive
+image: $(B)/podpace-image.tar
+
+test-cluster: $(B)/podpace $(B)/traffic $(B)/podpace-image.tar
 	tests/cluster/build
 	tests/run cluster
 
@@ -152,6 +158,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all lint test cluster cluster-down test-cluster demo install clean $(LAYERS) $(LAYERS:%=build-%)
+.PHONY: all lint test cluster cluster-down test-cluster image demo install clean $(LAYERS) $(LAYERS:%=build-%)
 .DELETE_ON_ERROR:
 -include $(OBJS:.o=.d)
