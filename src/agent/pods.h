@@ -49,8 +49,8 @@ struct pp_pods {
 extern const char *const pp_pod_annotation[PP_N_DIR];
 
 /*
- * Takes over an object of the API, new or changed. What has not changed keeps its state. Returns the
- * pod; NULL without memory, or if it is no pod.
+ * Takes over an object of the API, new or changed. What has not changed keeps its state. Returns
+ * the pod; NULL without memory, or if it is no pod.
  */
 struct pp_pod *pp_pods_put(struct pp_pods *p, const json_t *object, uint64_t now);
 

@@ -2,8 +2,8 @@
 // inotify says that something changed, a scan says what: a scan of a node's kubepods is some
 // thousand directory entries, and misses nothing.
 //
-// Watched are the mount's root, each kubepods cgroup and each cgroup right below it that is no pod's
-// (the QoS classes). A watch is added before the directory is read, so that nothing comes in
+// Watched are the mount's root, each kubepods cgroup and each cgroup right below it that is no
+// pod's (the QoS classes). A watch is added before the directory is read, so that nothing comes in
 // between.
 #define _GNU_SOURCE
 #include <ctype.h>

@@ -34,16 +34,16 @@ bool pp_tree_is_kubepods(const char *name);
 bool pp_tree_pod_uid(const char *name, char uid[static PP_POD_UID_SIZE]);
 
 /*
- * Watches the tree at the cgroup2 mount c, which must stay open: calls changed(arg) after cgroups of
- * pods have come or gone. Scans it once. 0, or -errno with a message.
+ * Watches the tree at the cgroup2 mount c, which must stay open: calls changed(arg) after cgroups
+ * of pods have come or gone. Scans it once. 0, or -errno with a message.
  */
 int pp_tree_new(struct pp_loop *l, const struct pp_cgroupfs *c, void (*changed)(void *arg),
 		void *arg, struct pp_tree **ret, struct pp_err *e);
 void pp_tree_free(struct pp_tree *t);
 
 /*
- * Walks the whole tree, as is done once a minute for what inotify could miss. 0, or -errno: what was
- * known stays.
+ * Walks the whole tree, as is done once a minute for what inotify could miss. 0, or -errno: what
+ * was known stays.
  */
 int pp_tree_scan(struct pp_tree *t);
 

@@ -10,8 +10,8 @@
 int pp_caps_lower(void);
 
 /*
- * Begins a step that enters network namespaces of other processes; pp_caps_restore() ends it. They do
- * nothing in a process that has not lowered them.
+ * Begins a step that enters network namespaces of other processes; pp_caps_restore() ends it. They
+ * do nothing in a process that has not lowered them.
  */
 void pp_caps_raise(void);
 void pp_caps_restore(void);

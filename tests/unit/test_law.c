@@ -372,8 +372,8 @@ static void test_fuzz(void)
 }
 
 /*
- * Flows that all think they are alone, and of which none can send half of the pipe: they are counted,
- * and R comes down, before the epoch is over.
+ * Flows that all think they are alone, and of which none can send half of the pipe: they are
+ * counted, and R comes down, before the epoch is over.
  */
 static void test_many_alone(void)
 {
