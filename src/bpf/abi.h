@@ -119,6 +119,8 @@ struct pp_state {
 	__u32 counting; /* the tcp iterator only counts sockets that it cannot give callbacks, in
 			   pp_pipe.fixed */
 	__u64 event[PP_N_EVENT];
+	__u32 pipes_end; /* no pipe at this index or above was ever used; written by user space */
+	__u32 pad;
 };
 
 /* What the tcp iterator did to a socket: it prints one of these characters for each. */

@@ -20,6 +20,14 @@ uint64_t pp_now(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+/* Where to stop looking: what lies behind has never been used. */
+static uint32_t pipes_end(const struct pp_datapath *d)
+{
+	uint32_t end = d->state->pipes_end;
+
+	return end < PP_MAX_PIPES ? end : PP_MAX_PIPES;
+}
+
 static void set_u64(__u64 *p, uint64_t v)
 {
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
@@ -123,7 +131,7 @@ static void collect(struct pp_datapath *d)
 	uint64_t now = pp_now();
 
 	reconcile(d);
-	for (uint32_t k = 1; k < PP_MAX_PIPES; k++) {
+	for (uint32_t k = 1; k < pipes_end(d); k++) {
 		_cleanup_free_ char *path = NULL;
 
 		if (!d->pipes[k].rate)
@@ -137,8 +145,12 @@ static void collect(struct pp_datapath *d)
 static uint32_t pipe_find_free(struct pp_datapath *d)
 {
 	for (uint32_t k = 1; k < PP_MAX_PIPES; k++)
-		if (!d->pipes[k].rate)
+		if (k >= pipes_end(d) || !d->pipes[k].rate) {
+			/* first the end: a pipe behind it would be seen by nobody */
+			if (k >= pipes_end(d))
+				__atomic_store_n(&d->state->pipes_end, k + 1, __ATOMIC_SEQ_CST);
 			return k;
+		}
 	return 0;
 }
 
@@ -191,10 +203,10 @@ static int list_read(const struct pp_datapath *d, struct list *all, struct pp_er
 {
 	int r;
 
-	all->limits = calloc(PP_MAX_PIPES, sizeof(*all->limits));
+	all->limits = calloc(pipes_end(d) + 1, sizeof(*all->limits));
 	if (!all->limits)
 		return -ENOMEM;
-	for (uint32_t k = 1; k < PP_MAX_PIPES; k++) {
+	for (uint32_t k = 1; k < pipes_end(d); k++) {
 		struct pp_limit *l = &all->limits[all->n];
 
 		if (!d->pipes[k].rate)
@@ -351,7 +363,7 @@ int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_co
 int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets,
 			struct pp_err *e)
 {
-	for (uint32_t k = 1; k < PP_MAX_PIPES; k++)
+	for (uint32_t k = 1; k < pipes_end(d); k++)
 		if (d->pipes[k].rate)
 			pipe_free(d, k);
 	/*

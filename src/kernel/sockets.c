@@ -95,7 +95,7 @@ int pp_sockets_sync(const struct pp_datapath *d, const char *path, struct pp_soc
 	 * sockets that get no callbacks share their pipe's limit among them: they must be counted
 	 * first
 	 */
-	for (__u32 i = 1; i < PP_MAX_PIPES; i++)
+	for (__u32 i = 1; i < d->state->pipes_end && i < PP_MAX_PIPES; i++)
 		__atomic_store_n(&d->pipes[i].fixed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&d->state->counting, 1, __ATOMIC_SEQ_CST);
 	r = pass(&s, path, home, e);
