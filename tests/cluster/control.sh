@@ -60,12 +60,12 @@ make_certificates() {
 # The address of the service "kubernetes" is the bridge's too, and the API server's port is that of
 # the service: pods and nodes get there by plain routing, without a kube-proxy.
 make_fabric() {
-	ip netns add ppc-cp
-	ip -n ppc-cp link set lo up
-	ip -n ppc-cp link add fabric type bridge stp_state 0 mcast_snooping 0
-	ip -n ppc-cp addr add "$PPC_FABRIC.1/24" dev fabric
-	ip -n ppc-cp addr add "$PPC_API_SERVICE/32" dev fabric
-	ip -n ppc-cp link set fabric up
+	ip netns add "$PPC_NS-cp"
+	ip -n "$PPC_NS-cp" link set lo up
+	ip -n "$PPC_NS-cp" link add fabric type bridge stp_state 0 mcast_snooping 0
+	ip -n "$PPC_NS-cp" addr add "$PPC_FABRIC.1/24" dev fabric
+	ip -n "$PPC_NS-cp" addr add "$PPC_API_SERVICE/32" dev fabric
+	ip -n "$PPC_NS-cp" link set fabric up
 }
 
 # --- daemons
@@ -73,7 +73,7 @@ make_fabric() {
 launch_control() {
 	local name=$1
 	shift
-	launch "control/$name" nsenter --net=/run/netns/ppc-cp "$PPC_RUN/bin/$name" "$@"
+	launch "control/$name" nsenter --net="/run/netns/$PPC_NS-cp" "$PPC_RUN/bin/$name" "$@"
 }
 
 start_etcd() {

@@ -5,6 +5,9 @@
 #   . "$(dirname "$0")/lib.sh"
 #   cluster_init NAME [OPTIONS of cluster up]
 #                           uses the cluster that is up, or brings one up until the test's end
+#   cluster_turn            waits for tests of other runs that are at work on a cluster
+#   cluster_own [OPTIONS of cluster up]
+#                           brings one up; what the test has brought up goes at its end
 #   cluster WORD...         tests/cluster/cluster
 #   k WORD...               kubectl
 #   pod_start a 1 [kubernetes.io/egress-bandwidth=10M...]
@@ -32,7 +35,25 @@ CLUSTER_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 declare -A POD_IP=() POD_NODE=() POD_CGROUP=() POD_CONTAINER=()
 
 cluster() {
-	"$CLUSTER_HERE/cluster" "$@"
+	PPC_OWNER=$LAB_ID "$CLUSTER_HERE/cluster" "$@" 8>&-
+}
+
+# The lock ends with the test, and outlives clusters.
+cluster_turn() {
+	exec 8>>"$PPC_RUN.lock"
+	flock -n 8 && return
+	flock -w 1800 8 || skip_all "another test is at work on the cluster"
+}
+
+cluster_own() {
+	lab_defer 'cluster_end'
+	cluster up "$@" >"$LAB_TMP/up" 2>&1 || lab_fail "cluster up: $(tail -n 5 "$LAB_TMP/up")"
+}
+
+cluster_end() {
+	if grep -qsw "OWNER=$LAB_ID" "$PPC_RUN/settings"; then
+		cluster down
+	fi
 }
 
 k() {
@@ -44,11 +65,8 @@ cluster_init() {
 	shift
 	command -v jq >/dev/null || skip_all "needs jq"
 	lab_init "$name"
-	if ! ppc_is_up; then
-		lab_defer 'cluster down'
-		cluster up "$@" >"$LAB_TMP/up" 2>&1 ||
-			lab_fail "cluster up: $(tail -n 5 "$LAB_TMP/up")"
-	fi
+	cluster_turn
+	ppc_is_up || cluster_own "$@"
 	lab_defer 'pod_delete_all'
 }
 

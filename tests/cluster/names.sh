@@ -5,10 +5,13 @@
 #
 # On the machine: the folder $PPC_RUN, the cgroup $PPC_CG, the network namespaces ppc-cp, ppc-n1,
 # ppc-n2, ... All else lives in these: nothing has to be remembered to take the lab down.
+# PPC_LAB, a word of small letters, makes these names others: of a lab beside the usual one.
 
 PPC_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PPC_RUN=/run/podpace-cluster	# bin, pki, etc, log; also the path of these inside a node
-PPC_CG=$LAB_CGROUP2/ppc-cluster	# up, tools, control/DAEMON, nN/{hold,tools,system/DAEMON,kubepods}
+PPC_LAB=${PPC_LAB:-}
+PPC_NS=ppc${PPC_LAB}
+PPC_RUN=/run/podpace-cluster${PPC_LAB:+-$PPC_LAB}	# bin, pki, etc, log; also the path of these inside a node
+PPC_CG=$LAB_CGROUP2/ppc-cluster${PPC_LAB:+-$PPC_LAB}	# up, tools, control/DAEMON, nN/{hold,tools,system/DAEMON,kubepods}
 PPC_FABRIC=10.99.0	# the network between control plane (.1) and nodes (.11, .12, ...)
 PPC_POD_NET=10.97.0.0/16
 PPC_SERVICE_NET=10.98.0.0/16
@@ -20,7 +23,8 @@ PPC_PAUSE_IMAGE=localhost/podpace/pause:1
 ppc_address() { echo "$PPC_FABRIC.$((10 + $1))"; }
 
 ppc_namespaces() {
-	ip netns list 2>/dev/null | awk '$1 ~ /^ppc-(cp|n[0-9])$/ { print $1 }'
+	ip netns list 2>/dev/null | awk -v ns="$PPC_NS" \
+		'$1 ~ "^" ns "-(cp|n[0-9])$" { print $1 }'
 }
 
 ppc_is_up() {
@@ -49,6 +53,6 @@ ppc_become() {
 # For subshells only: becomes kubectl, as administrator, where the API server can be reached.
 ppc_become_kubectl() {
 	ppc_join tools
-	exec nsenter --net=/run/netns/ppc-cp \
+	exec nsenter --net="/run/netns/$PPC_NS-cp" \
 		"$PPC_RUN/bin/kubectl" --kubeconfig "$PPC_RUN/pki/admin.conf" "$@"
 }

@@ -19,11 +19,11 @@ node_is_born() {
 }
 
 make_node() {
-	local node=$1 ns=ppc-n$1
+	local node=$1 ns=$PPC_NS-n$1
 	ip netns add "$ns"
 	ip -n "$ns" link set lo up
-	ip -n ppc-cp link add "port$node" type veth peer name eth0 netns "$ns"
-	ip -n ppc-cp link set "port$node" master fabric up
+	ip -n "$PPC_NS-cp" link add "port$node" type veth peer name eth0 netns "$ns"
+	ip -n "$PPC_NS-cp" link set "port$node" master fabric up
 	ip -n "$ns" addr add "$(ppc_address "$node")/24" dev eth0
 	ip -n "$ns" link set eth0 up
 	ip -n "$ns" route add default via "$PPC_FABRIC.1"
@@ -126,6 +126,11 @@ start_kubelet() {
 		--hostname-override "n$1" --node-ip "$(ppc_address "$1")"
 }
 
+# It listens once it has found containerd; without one it ends.
+kubelet_answers() {
+	nsenter --net="/run/netns/$PPC_NS-n$1" bash -c '</dev/tcp/127.0.0.1/10248' 2>/dev/null
+}
+
 # --- the pods' network
 
 pod_net() {
@@ -136,10 +141,11 @@ has_pod_net() {
 	[ -n "$(pod_net "$1")" ]
 }
 
-# write_cni NODE [MTU]: the standard bridge plugin, with the addresses that Kubernetes gave the node
+# write_cni NODE [MTU]: the standard bridge plugin, with the addresses that Kubernetes gave the node.
+# In one write to where it belongs: containerd does not look at a file that was moved there.
 write_cni() {
 	local node=$1 mtu=${2:-1500}
-	(ppc_become "$node" tools sh -c 'cat >/etc/cni/new && mv /etc/cni/new /etc/cni/net.d/10-lab.conflist') <<-END
+	(ppc_become "$node" tools sh -c 'cat >/etc/cni/net.d/10-lab.conflist') <<-END
 		{
 			"cniVersion": "1.0.0",
 			"name": "lab",
@@ -160,14 +166,14 @@ write_cni() {
 
 # Pods and control plane reach each other through the node, with either plugin.
 route_control() {
-	ip -n ppc-cp route replace "$(pod_net "$1")" via "$(ppc_address "$1")"
+	ip -n "$PPC_NS-cp" route replace "$(pod_net "$1")" via "$(ppc_address "$1")"
 }
 
 connect_bridge() {
 	local node=$1 other
 	for ((other = 1; other <= NODES; other++)); do
 		[ "$other" = "$node" ] ||
-			ip -n "ppc-n$other" route replace "$(pod_net "$node")" via "$(ppc_address "$node")"
+			ip -n "$PPC_NS-n$other" route replace "$(pod_net "$node")" via "$(ppc_address "$node")"
 	done
 	write_cni "$node"
 }

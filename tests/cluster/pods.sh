@@ -7,24 +7,33 @@ set -eu
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-ppc_is_up && skip_all "a cluster is up: make cluster-down"
 lab_init pods
-lab_defer 'cluster down'
+cluster_turn
+ppc_is_up && skip_all "a cluster is up: make cluster-down"
 
-# What this machine has that a cluster could leave behind or change.
+# What a cluster could leave behind or change. Another one may be up meanwhile.
 traces() {
 	ls -d "$PPC_RUN" "$PPC_CG" 2>&1 || true
-	ip netns list | awk '{ print $1 }' | grep '^ppc-' || true
-	ip -o link | awk '{ print $2 }' | grep '^ppc\|^cni\|^flannel\|^port' || true
-	grep -E 'ppc-|podpace-cluster|kubelet|containerd' /proc/mounts || true
-	find /sys/fs/bpf -name 'ppc*' 2>/dev/null || true
-	for pid in /proc/[0-9]*; do
-		readlink "$pid/exe" || true
-	done 2>/dev/null | grep -F "$(dirname "$("$CLUSTER_HERE/build" --where)")" || true
+	ppc_namespaces
+	ip -o link | awk '{ print $2 }' | grep '^cni\|^flannel\|^port' || true
+	grep -E "$PPC_NS-|$PPC_RUN|kubelet|containerd|cni" /proc/mounts || true
+	processes
 	ls -d /etc/cni /var/lib/kubelet /var/lib/containerd /var/lib/cni /var/log/pods /opt/cni \
 		/opt/containerd /run/containerd /run/flannel 2>&1 || true
 	sysctl vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops \
 		kernel.keys.root_maxkeys kernel.keys.root_maxbytes kernel.hostname net.ipv4.ip_forward
+}
+
+# Those of programs of the cache, but of clusters beside this.
+processes() {
+	local dir
+	for dir in /proc/[0-9]*; do
+		case $(readlink "$dir/exe") in
+		*/cluster-*/bin/* | */podpace-cluster*/bin/*) ;;
+		*) continue ;;
+		esac
+		grep -q "^0::/ppc-cluster" "$dir/cgroup" || echo "$dir $(readlink "$dir/exe")"
+	done 2>/dev/null
 }
 
 # is_left NAME: nothing is
@@ -33,10 +42,14 @@ is_left() {
 	is "$1: nothing is left" "$(diff "$LAB_TMP/before" "$LAB_TMP/after")" ''
 }
 
+quietly() {
+	"$@" >/dev/null
+}
+
 flows() {
 	local name=$1
 	shift
-	traffic_between "$@"
+	traffic_between "$@" --flows 4
 	is_between "$name, Mbit/s" "$(jq '.bulk.rate_bps / 1e6 | floor' "$LAB_RECEIVE")" 200 1000000
 	is "$name: connections that failed" "$(jq .failed "$LAB_SEND")" 0
 }
@@ -100,7 +113,7 @@ restart() {
 	cluster stop api
 	flows "$1: while the API server is away" a c 2
 	cluster start api
-	ok "$1: the API server is back" k get --raw /readyz
+	ok "$1: the API server is back" quietly k get --raw /readyz
 	cluster restart kubelet 1
 	cluster restart containerd 1
 	pod_start d 1
@@ -112,7 +125,7 @@ restart() {
 
 one() {
 	local cni=$1 dir
-	cluster up --cni "$cni" >"$LAB_TMP/up" 2>&1 || lab_fail "cluster up: $(tail -n 5 "$LAB_TMP/up")"
+	cluster_own --cni "$cni"
 	diag "$(tail -n 1 "$LAB_TMP/up")"
 	is "$cni: a second cluster is refused" "$(cluster up 2>&1 || echo "$?")" \
 		"cluster: one is up already: 'cluster status', 'cluster down'
@@ -122,7 +135,7 @@ one() {
 	pod_start c 2
 	agent
 	is "$cni: pods running" "$(k get pods --no-headers | grep -c Running)" 4
-	ok "$cni: status" cluster status >"$LAB_TMP/status"
+	ok "$cni: status" quietly cluster status
 	is "$cni: annotations" "$(k get pod a -o \
 		'jsonpath={.metadata.annotations.kubernetes\.io/egress-bandwidth}')" 100M
 	flows "$cni: on a node" a b 3
