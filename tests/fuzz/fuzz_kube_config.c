@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feeds any text as a kubeconfig, alone, behind a good one and inside of one: what is accepted has a
-// server, what is refused has a message of one line, and nothing leaks.
+// Feeds any text as a kubeconfig, alone, behind a good one and inside of one: what is accepted has
+// a server, what is refused has a message of one line, and nothing leaks.
 
 #include "base/base.h"
 #include "kube/kubeconfig.h"

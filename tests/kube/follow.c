@@ -3,7 +3,7 @@
 //
 //   follow KUBECONFIG PATH[,PATH...] [QUERY] [SECONDS]
 //
-// QUERY is for each path; after SECONDS it ends, and prints the counts. An empty KUBECONFIG: in a pod.
+// QUERY is for each path; after SECONDS it ends and prints the counts. No KUBECONFIG: in a pod.
 #include <inttypes.h>
 #include <time.h>
 
