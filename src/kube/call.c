@@ -87,6 +87,7 @@ static size_t receive(char *data, size_t one, size_t n, void *arg)
 	}
 	memcpy(c->in + c->len, data, n);
 	c->len += n;
+	c->in[c->len] = '\0';
 	return n;
 }
 
@@ -266,6 +267,13 @@ void pp_call_free(struct pp_call *c)
 	free(c);
 }
 
+/* It may be large, and what was read of it even larger. */
+static void drop_text(struct pp_call *c)
+{
+	free(TAKE_PTR(c->in));
+	c->len = c->size = 0;
+}
+
 /* Tells how it ended, and frees it. */
 static void answer(struct pp_call *c, int error, int status, uint64_t retry_after_ns)
 {
@@ -274,13 +282,14 @@ static void answer(struct pp_call *c, int error, int status, uint64_t retry_afte
 
 	if (!error && c->len)
 		a.body = pp_json_read(c->in, c->len, NULL);
-	free(TAKE_PTR(c->in)); /* it may be large */
-	c->len = c->size = 0;
 	if (error)
 		pp_err_set(&why, 0, "%s: %s", c->kube->config.server,
 			   c->error[0] ? c->error : strerror(-error));
+	else if (status / 100 != 2 && !a.body && c->len && c->in[0] != '<')
+		pp_err_set(&why, 0, "HTTP %d: %.*s", status, (int)strcspn(c->in, "\r\n"), c->in);
 	else if (status / 100 != 2)
 		pp_status_describe(a.body, status, &why);
+	drop_text(c);
 	unlink_call(c);
 	if (c->spec.done)
 		c->spec.done(&a, retry_after_ns, c->spec.arg);

@@ -52,9 +52,9 @@ int pp_event_parse(const char *line, size_t len, struct pp_event *ret, struct pp
 void pp_event_close(struct pp_event *event);
 
 /*
- * Reads JSON as API servers write it: NUL in strings is allowed, and integers beyond 64 bits are
- * read as reals, since anyone who may write an annotation could stop us otherwise. NULL if it is
- * none, with a message.
+ * Reads JSON as API servers write it. NUL in strings is allowed, and if one integer does not fit in
+ * 64 bits all are read as reals: anyone who may write an annotation or a custom resource could stop
+ * us otherwise. NULL if it is none, with a message.
  */
 json_t *pp_json_read(const char *text, size_t len, struct pp_err *e);
 

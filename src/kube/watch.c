@@ -208,34 +208,15 @@ static int take_line(const char *line, size_t len, void *arg)
 	else if (event.list_ends && w->step == STREAMED_LIST)
 		r = end_list(w, event.id.version);
 	/* objects of a list come in no order: their versions are not where the watch is */
-	if (!r && w->step == WATCH)
+	if (!r && w->step == WATCH) {
+		w->failures = 0;
 		r = set_text(&w->version, event.id.version);
+	}
 	if (r) {
 		fail(w, "out of memory");
 		relist(w);
 	}
 	return r;
-}
-
-static void on_data(const char *data, size_t len, void *arg)
-{
-	struct pp_watch *w = arg;
-	int r;
-
-	w->heard = pp_loop_now();
-	r = pp_lines_feed(&w->lines, data, len, take_line, w);
-	if (!r) {
-		if (w->stats.events != w->events_before && w->step == WATCH)
-			w->failures = 0;
-		return;
-	}
-	if (r == -EMSGSIZE) {
-		fail(w, "an event longer than 4 MiB");
-		relist(w);
-		forget_version(w);
-	}
-	pp_call_free(TAKE_PTR(w->call));
-	reopen(w, 0);
 }
 
 /* After too many failures in a row something else is tried. */
@@ -247,6 +228,25 @@ static void despair(struct pp_watch *w)
 	} else if (w->step == WATCH && w->failures >= TRIES_SAME) {
 		relist(w);
 	}
+}
+
+static void on_data(const char *data, size_t len, void *arg)
+{
+	struct pp_watch *w = arg;
+	int r;
+
+	w->heard = pp_loop_now();
+	r = pp_lines_feed(&w->lines, data, len, take_line, w);
+	if (!r)
+		return;
+	if (r == -EMSGSIZE) {
+		fail(w, "an event longer than 4 MiB");
+		relist(w);
+		forget_version(w);
+	}
+	pp_call_free(TAKE_PTR(w->call));
+	despair(w);
+	reopen(w, 0);
 }
 
 static void on_stream_end(const struct pp_kube_answer *a, uint64_t retry_after_ns, void *arg)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Watches one collection of an API server and prints what is told, a line each, until killed.
+// Watches collections of an API server and prints what is told, a line each, until killed.
 //
-//   follow KUBECONFIG PATH [QUERY] [SECONDS]    SECONDS: end then, and print the counts
+//   follow KUBECONFIG PATH[,PATH...] [QUERY] [SECONDS]
+//
+// QUERY is for each path; after SECONDS it ends and prints the counts. No KUBECONFIG: in a pod.
 #include <inttypes.h>
 #include <time.h>
 
@@ -50,7 +52,18 @@ static void on_time(void *arg)
 	pp_loop_stop(arg);
 }
 
-static int follow(struct pp_loop *l, struct pp_kube *k, const char *path, const char *query)
+static void print_stats(const struct pp_watch *w)
+{
+	struct pp_watch_stats stats;
+
+	pp_watch_stats(w, &stats);
+	printf("%.3f end: %" PRIu64 " events, %" PRIu64 " lists, %" PRIu64 " restarts, %s\n",
+	       seconds(), stats.events, stats.lists, stats.restarts,
+	       stats.connected ? "connected" : "not connected");
+}
+
+/* The paths lose their commas. */
+static int follow(struct pp_loop *l, struct pp_kube *k, char *paths, const char *query)
 {
 	static const struct pp_watch_ops ops = {
 		.put = on_put,
@@ -58,18 +71,21 @@ static int follow(struct pp_loop *l, struct pp_kube *k, const char *path, const 
 		.synced = on_synced,
 		.failed = on_failed,
 	};
-	struct pp_watch_stats stats;
-	struct pp_watch *w;
-	int r = pp_watch_new(k, path, query, &ops, NULL, &w);
+	struct pp_watch *w[16] = {};
+	char *state = NULL;
+	size_t n = 0;
+	int r = 0;
 
-	if (r)
-		return r;
-	r = pp_loop_run(l);
-	pp_watch_stats(w, &stats);
-	printf("%.3f end: %" PRIu64 " events, %" PRIu64 " lists, %" PRIu64 " restarts, %s\n",
-	       seconds(), stats.events, stats.lists, stats.restarts,
-	       stats.connected ? "connected" : "not connected");
-	pp_watch_free(w);
+	for (char *path = strtok_r(paths, ",", &state); path && n < ARRAY_SIZE(w) && !r;
+	     path = strtok_r(NULL, ",", &state))
+		r = pp_watch_new(k, path, query, &ops, NULL, &w[n++]);
+	if (!r)
+		r = pp_loop_run(l);
+	for (size_t i = 0; i < n; i++) {
+		if (!r)
+			print_stats(w[i]);
+		pp_watch_free(w[i]);
+	}
 	return r;
 }
 

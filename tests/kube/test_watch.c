@@ -2,6 +2,8 @@
 // What a watch does after each answer that a server may give, and what it tells of it. The answers
 // are those of API servers 1.20 to 1.36, and some that none should give.
 #define _GNU_SOURCE
+#include <signal.h>
+
 #include "base/base.h"
 #include "kube/watch_times.h"
 #include "server.h"
@@ -199,6 +201,13 @@ static const struct script scripts[] = {
 	  { { STREAMED, NULL, 200, NULL, ONE ERROR("429", "TooManyRequests", "storage is (re)initializing"), END },
 	    { WATCH "resourceVersion=10", NULL, 200, NULL, STOP, HOLD } },
 	  "put p u1 5|synced|failed storage is (re)initializing (429 TooManyRequests)|", 1, 1 },
+	{ "500 in the stream: three times the same, then a list",
+	  { { STREAMED, NULL, 200, NULL, ONE ERROR("500", "InternalError", "x"), END },
+	    { WATCH "resourceVersion=10", NULL, 200, NULL, ERROR("500", "InternalError", "x"), END },
+	    { WATCH "resourceVersion=10", NULL, 200, NULL, ERROR("500", "InternalError", "x"), END },
+	    { STREAMED " resourceVersion=10", NULL, 200, NULL, ONE STOP, HOLD } },
+	  "put p u1 5|synced|failed x (500 InternalError)|failed x (500 InternalError)|failed x (500 InternalError)|"
+	  "synced|", 2, 3 },
 	{ "a version from the future: a list without one",
 	  { { STREAMED, NULL, 200, NULL, ONE ERROR("410", "Expired", "too old"), END },
 	    { STREAMED " resourceVersion=10", NULL, 504, NULL,
@@ -258,9 +267,27 @@ static const struct script scripts[] = {
 	  "failed a list without items or resourceVersion|failed an object whose metadata is no text|synced|", 1, 1 },
 };
 
+/* 5 MiB before the line ends. */
+static void play_long_line(void)
+{
+	static char body[5 << 20];
+	const struct script s = {
+		"a line longer than 4 MiB",
+		{ { STREAMED, NULL, 200, NULL, ONE, END },
+		  { WATCH "resourceVersion=10", NULL, 200, NULL, body, END },
+		  { STREAMED, "resourceVersion=", 200, NULL, ONE STOP, HOLD } },
+		"put p u1 5|synced|failed an event longer than 4 MiB|synced|", 2, 2,
+	};
+
+	memset(body, 'x', sizeof(body) - 1);
+	play(&s);
+}
+
 int main(void)
 {
 	setenv("NO_PROXY", "*", 1);
+	signal(SIGPIPE, SIG_IGN); /* the server's, too: the client hangs up on it */
+	play_long_line();
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++)
 		play(&scripts[i]);
 	return done_testing();
