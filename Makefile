@@ -139,6 +139,7 @@ cluster-down:
 	tests/cluster/cluster down
 
 $(B)/podpace-image.tar: $(B)/podpace deploy/image
+	tools/deps image
 	deploy/image $@
 
 # the agent's container image, as an OCI archive
