@@ -66,6 +66,7 @@ static void apply(void *arg)
 	struct pp_agent *a = arg;
 	struct pp_watch_stats stats;
 	struct pp_err e = { "" };
+	bool due = a->due; /* something has changed, or it is time for a sweep */
 	int r;
 
 	if (a->ending)
@@ -73,7 +74,7 @@ static void apply(void *arg)
 	a->due = false;
 	pp_watch_stats(a->watch, &stats);
 	/* until all pods are known nothing is taken away */
-	r = pp_apply(a->o.root, &a->pods, a->tree, stats.synced, &a->d, &e);
+	r = pp_apply(a->o.root, &a->pods, a->tree, stats.synced, !due, &a->d, &e);
 	if (r) {
 		const char *why = e.msg[0] ? e.msg : strerror(-r);
 

@@ -72,7 +72,25 @@ static void settle(struct pp_pod_limit *l, enum pp_pod_state state, const char *
 		pp_pod_set_state(l, state, why);
 }
 
-/* Those that no cgroup was found for, and those that podpace cannot meet. */
+/*
+ * No cgroup was found for it: it does not run yet, or has just ended; but when it stays so, its limit
+ * is not in force.
+ */
+static void settle_missing(struct pp_pod *pod, struct pp_pod_limit *l)
+{
+	uint64_t now = pp_now();
+
+	if (!pod->running)
+		pod->missing = 0;
+	else if (!pod->missing)
+		pod->missing = now;
+	if (pod->missing && now - pod->missing > PP_APPLY_MISSING_NS)
+		settle(l, PP_POD_FAILED, "the pod runs, but its cgroup was not found");
+	else
+		settle(l, PP_POD_WAITING, "");
+}
+
+/* Those that podpace cannot meet. */
 static void settle_rest(const struct pp_pods *pods)
 {
 	for (size_t i = 0; i < pods->n; i++) {
@@ -82,12 +100,12 @@ static void settle_rest(const struct pp_pods *pods)
 		if (in->text)
 			settle(in, PP_POD_FAILED,
 			       "podpace does not limit what comes into a pod yet, only what it sends");
-		if (!out->text || out->settled)
+		if (!out->text)
 			continue;
-		if (pod->running)
-			settle(out, PP_POD_FAILED, "the pod runs, but its cgroup was not found");
+		if (out->settled)
+			pod->missing = 0;
 		else
-			settle(out, PP_POD_WAITING, "");
+			settle_missing(pod, out);
 	}
 }
 
@@ -95,6 +113,7 @@ struct compare {
 	const struct pp_datapath *d;
 	struct wishes *wishes;
 	struct stale *stale;
+	bool thorough;
 };
 
 static int keep_stale(struct stale *s, const char *path)
@@ -128,8 +147,9 @@ static int compare_one(const struct pp_limit *l, void *arg)
 		       "'podpace unlimit' makes room");
 		return 0;
 	}
-	if (w->limit->rate &&
-	    (p->rate != w->limit->rate || pp_limit_in_force(c->d, l, why, sizeof(why)) != 1))
+	if (w->limit->rate && p->rate != w->limit->rate)
+		return 0;
+	if (w->limit->rate && c->thorough && pp_limit_in_force(c->d, l, why, sizeof(why)) != 1)
 		return 0;
 	w->met = true;
 	w->limit->pipe = l->pipe;
@@ -182,12 +202,12 @@ static void begin(const struct pp_pods *pods)
 }
 
 int pp_apply(const char *root, struct pp_pods *pods, const struct pp_tree *tree, bool complete,
-	     struct pp_datapath *d, struct pp_err *e)
+	     bool thorough, struct pp_datapath *d, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath new = PP_DATAPATH_INIT;
 	_cleanup_(wishes_free) struct wishes wishes = {};
 	_cleanup_(stale_free) struct stale stale = {};
-	struct compare c = { &new, &wishes, &stale };
+	struct compare c = { &new, &wishes, &stale, thorough };
 	struct pp_socket_count sockets;
 	bool granted = false;
 	int r = pp_datapath_open(root, PP_LOAD, &new, e);

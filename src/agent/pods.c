@@ -142,7 +142,8 @@ struct pp_pod *pp_pods_put(struct pp_pods *p, const json_t *object, uint64_t now
 	const char *ns = text_at(object, "metadata", "namespace");
 	const char *name = text_at(object, "metadata", "name");
 	const char *uid = text_at(object, "metadata", "uid");
-	const char *phase = text_at(object, "status", "phase");
+	const char *phase = text_at(object, "status", "phase") ?: "";
+	bool over = strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
 	const char *hash = text_at(meta, "annotations", "kubernetes.io/config.hash");
 	struct pp_pod *pod;
 
@@ -153,11 +154,12 @@ struct pp_pod *pp_pods_put(struct pp_pods *p, const json_t *object, uint64_t now
 		pod = add(p, ns, name, uid);
 	if (!pod)
 		return NULL;
-	pod->running = phase && strcmp(phase, "Running") == 0;
+	/* of a pod that is being deleted the cgroup goes first */
+	pod->running = strcmp(phase, "Running") == 0 && !json_object_get(meta, "deletionTimestamp");
 	if (hash && !pod->hash)
 		pod->hash = strdup(hash);
 	for (int dir = 0; dir < PP_N_DIR; dir++)
 		ask(&pod->limit[dir], pp_pod_annotation[dir],
-		    text_at(meta, "annotations", pp_pod_annotation[dir]), now);
+		    over ? NULL : text_at(meta, "annotations", pp_pod_annotation[dir]), now);
 	return pod;
 }

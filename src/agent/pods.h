@@ -36,7 +36,8 @@ struct pp_pod_limit {
 struct pp_pod {
 	char *ns, *name, *uid;
 	char *hash; /* of a static pod's mirror: what its cgroup is called by; or NULL */
-	bool running;
+	bool running; /* it should have a cgroup */
+	uint64_t missing; /* since when it has none, pp_now(); 0: it has one, or need not */
 	struct pp_pod_limit limit[PP_N_DIR];
 };
 
