@@ -73,8 +73,8 @@ static void settle(struct pp_pod_limit *l, enum pp_pod_state state, const char *
 }
 
 /*
- * No cgroup was found for it: it does not run yet, or has just ended; but when it stays so, its limit
- * is not in force.
+ * No cgroup was found for it: it does not run yet, or has just ended; but when it stays so, its
+ * limit is not in force.
  */
 static void settle_missing(struct pp_pod *pod, struct pp_pod_limit *l)
 {
