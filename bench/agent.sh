@@ -103,6 +103,7 @@ echo "|---|---|---|---|---|---|"
 awk -v pods="$PODS" -v rss="$(memory VmRSS)" -v anon="$(memory RssAnon)" -v used="$used" \
 	-v idle="$IDLE" '{ a[NR] = $1 } END {
 	p99 = int(NR * 0.99 + 0.999999)
+	if (p99 > NR)
+		p99 = NR
 	printf "| %d | %s | %s | %.2f %% | %d ms | %d ms |\n", pods, rss, anon, used / idle,
-		a[int((NR + 1) / 2)], a[p99 > NR ? NR : p99] }' "$LAB_TMP/latencies"
-grep -c . "$LAB_TMP/latencies" >&2
+		a[int((NR + 1) / 2)], a[p99] }' "$LAB_TMP/latencies"
