@@ -145,7 +145,7 @@ $(B)/podpace-image.tar: $(B)/podpace deploy/image
 # the agent's container image, as an OCI archive
 image: $(B)/podpace-image.tar
 
-test-cluster: $(B)/podpace $(B)/traffic $(B)/podpace-image.tar
+test-cluster: $(B)/podpace $(B)/traffic $(B)/tests/follow $(B)/podpace-image.tar
 	tests/cluster/build
 	tests/run cluster
 

@@ -45,7 +45,7 @@ cgroups() {
 }
 
 page() {
-	nsenter --net=/run/netns/ppc-cp curl -sS --max-time 5 "http://127.0.0.1:$PORT/$1"
+	nsenter --net="/run/netns/$PPC_NS-cp" curl -sS --max-time 5 "http://127.0.0.1:$PORT/$1"
 }
 
 # ticks of 10 ms
@@ -85,7 +85,7 @@ lab_defer remove_objects
 objects | k apply -f - >/dev/null
 cgroups
 lab_defer '"$LAB_BIN/podpace" --root "$(lab_cgroup)" unload 2>/dev/null'
-nsenter --net=/run/netns/ppc-cp "$LAB_BIN/podpace" --root "$(lab_cgroup)" agent --node "$NODE" \
+nsenter --net="/run/netns/$PPC_NS-cp" "$LAB_BIN/podpace" --root "$(lab_cgroup)" agent --node "$NODE" \
 	--kubeconfig "$PPC_RUN/pki/admin.conf" --listen "127.0.0.1:$PORT" 2>"$LAB_TMP/agent.log" &
 AGENT=$!
 lab_defer "kill $AGENT 2>/dev/null; wait $AGENT"

@@ -26,7 +26,7 @@ annotate() {
 
 # The agent's page of a node, from where the API server is.
 page() {
-	nsenter --net=/run/netns/ppc-cp curl -sS --max-time 5 "http://$(ppc_address "$1"):9467/$2"
+	nsenter --net="/run/netns/$PPC_NS-cp" curl -sS --max-time 5 "http://$(ppc_address "$1"):9467/$2"
 }
 
 # metric NODE PATTERN: the value of the one line of /metrics that begins so
