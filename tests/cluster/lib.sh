@@ -105,9 +105,17 @@ pod_apply() {
 	POD_NODE[$name]=$node
 	k apply -f - >"$LAB_TMP/apply" 2>&1 || lab_fail "pod $name: $(cat "$LAB_TMP/apply")"
 	k wait --for=condition=Ready "pod/$name" --timeout=60s >"$LAB_TMP/apply" 2>&1 ||
-		lab_fail "pod $name is not ready: $(k get events --field-selector \
-			"involvedObject.name=$name" -o 'jsonpath={.items[*].message}')"
+		pod_failed "$name"
 	pod_look "$name"
+}
+
+pod_failed() {
+	{
+		k get events --field-selector "involvedObject.name=$1"
+		cluster status || true
+		tail -n 8 "$PPC_RUN/log/n${POD_NODE[$1]}-kubelet.log"
+	} 2>&1 | cut -c 1-300 | sed 's/^/# /'
+	lab_fail "pod $1 is not ready"
 }
 
 # Where the pod is now: containers that were restarted are elsewhere.
