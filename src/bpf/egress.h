@@ -12,6 +12,8 @@
 
 #define PASS 1
 #define REFUSE 2
+/* the packet is sent, and TCP is told of congestion (NET_XMIT_CN): tcp_enter_cwr() */
+#define PASS_AND_SHRINK 3
 
 enum pp_egress_constants {
 	/* up to this length a TCP packet is a pure ACK, a SYN, or as harmless */
@@ -41,6 +43,7 @@ struct packet {
 	__u64 queue;   /* the longest on the path */
 	__u64 epoch;   /* and the longest epoch */
 	__u32 charged; /* TCP's pacing counts it */
+	__u32 shrink; /* TCP's window is far above its clamp */
 	__u32 grace; /* a pipe is so new that the iterator may not have reached its sockets */
 };
 
@@ -119,6 +122,12 @@ static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *
 			return PP_REFUSED_OPENING;
 	}
 	k->charged |= f->opened;
+	/*
+	 * A clamp bounds growth; cubic keeps a window that was larger before, and with it sends
+	 * super-packets at whatever pace. In a congestion window reduction, a round long, it comes
+	 * down to ssthresh, which pace() sets.
+	 */
+	k->shrink = f->opened && f->window && tp->snd_cwnd > 2 * f->window && !f->shrinks;
 	if (k->queue < PP_HARD_QUEUE)
 		return -1;
 	pp_look_ahead(f, k, 1);
@@ -255,5 +264,8 @@ int pp_egress(struct __sk_buff *skb)
 	why = police(sk, f, &k);
 	if (why >= 0)
 		return pp_count_refused(f, &k, why);
-	return pp_count_sent(f, &k);
+	if (k.shrink)
+		f->shrinks = 1;
+	pp_count_sent(f, &k);
+	return k.shrink ? PASS_AND_SHRINK : PASS;
 }

@@ -14,7 +14,7 @@ struct pp_flow {
 	__u64 app_cap; /* SO_MAX_PACING_RATE the application asked for, bytes/s; 0: nothing */
 	__u32 rate;    /* pace that was set on the socket, bytes/s; 0: none */
 	__u32 window;  /* congestion window clamp that was set; 0: none */
-	__u32 pad;
+	__u32 shrinks; /* it was told of congestion, to shrink its window to the clamp */
 	__u8 n;	      /* pipes on the path */
 	__u8 control; /* enum pp_control */
 	__u8 opened;  /* its unpaced first segments are over */

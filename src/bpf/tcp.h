@@ -98,6 +98,10 @@ static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, 
 	pp_order_of(f, &o);
 	if (!o.rate && !f->rate)
 		return;
+	/* TCP set its own ssthresh when it was told to shrink: the clamp, set again, is that too */
+	if (f->shrinks)
+		f->window = 0;
+	f->shrinks = 0;
 	if (OBEY(ctx, f, &o)) {
 		f->control = PP_FREE;
 		f->rate = f->window = 0;

@@ -72,6 +72,7 @@ __u32 sim_datapath_send(struct sim *s, struct sim_flow *f, __u64 payload, __u32 
 		if (f->charged)
 			pp_law_charged(&f->share[i], s->now);
 	}
+	f->shrinks |= f->opened && f->window && f->cwnd > 2 * f->window;
 	sim_accepted(s, f, len);
 	return segs;
 }
@@ -99,8 +100,12 @@ void sim_datapath_order(struct sim *s, struct sim_flow *f)
 	f->max_rate = f->group->unpaced ? ~0ULL : pp_min(rate, PP_PACE_MAX);
 	f->pace = pp_min(f->pace, f->max_rate);
 	/* the option sets ssthresh too */
-	if (window != f->window)
+	if (window != f->window || f->shrinks)
 		f->ssthresh = window;
+	/* the end of a congestion window reduction, a round after it was told */
+	if (f->shrinks)
+		f->cwnd = pp_min(f->cwnd, window);
+	f->shrinks = 0;
 	f->window = window;
 }
 

@@ -108,7 +108,8 @@ struct sim_flow {
 	struct pp_share share[SIM_PIPES];
 	__u64 rtt, last_ack_at;
 	__u32 window; /* clamp, segments */
-	__u8 open, charged, opened, delack_armed, send_armed, probe_armed, app_limited, limited;
+	__u8 open, charged, opened, shrinks, delack_armed, send_armed, probe_armed, app_limited,
+		limited;
 	__u64 max_rate; /* pace that was set */
 	/* tcp_sock */
 	__u64 pace, wstamp, srtt_us, min_rtt_us;
