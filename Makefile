@@ -2,8 +2,8 @@
 #
 #   make            the command, build/podpace
 #   make demo       build, then show a limit at work between three pods of this machine (root)
-#   make test       everything that needs no Kubernetes: lint, unit, sim, fuzz, bpf, netns, vm (root)
-#   make unit       one layer alone; so are sim, fuzz, bpf, netns, vm
+#   make test       everything that needs no Kubernetes: lint, unit, sim, fuzz, kube, bpf, netns, vm (root)
+#   make unit       one layer alone; so are sim, fuzz, kube, bpf, netns, vm
 #   make cluster    build a Kubernetes of two nodes and bring it up; make cluster-down (root)
 #   make test-cluster   tests on it; see docs/cluster.md (root)
 #   make install    to $(DESTDIR)$(PREFIX)
@@ -16,28 +16,36 @@ CC := gcc
 CLANG := clang
 BPFTOOL = $(shell PATH=$$PATH:/usr/sbin:/sbin command -v bpftool)
 PKGS := libbpf jansson
+KUBE_PKGS := libcurl yaml-0.1
+AGENT_PKGS := libmicrohttpd
 
 WARN := -Wall -Wextra -Werror
 CFLAGS ?= -O2 -g
-ALL_CFLAGS = -std=gnu17 $(WARN) -Isrc -I$(B) -DPP_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
+ALL_CFLAGS = -std=gnu17 $(WARN) -Isrc -I$(B) -DPP_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) $(KUBE_PKGS) $(AGENT_PKGS)) $(CFLAGS)
 LDLIBS = $(shell pkg-config --libs $(PKGS))
+KUBE_LIBS = $(shell pkg-config --libs $(KUBE_PKGS)) -ljansson
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g
 # UAPI headers include asm/types.h, which lives in a directory of the machine's architecture
 BPF_CFLAGS = -std=gnu17 -O2 -g $(WARN) -Wno-unused-parameter -target bpf -mcpu=v3 -I/usr/include/$(shell $(CC) -print-multiarch)
 
-SRCS := $(wildcard src/base/*.c src/kernel/*.c src/cli/*.c)
+SRCS := $(wildcard src/base/*.c src/kernel/*.c src/kube/*.c src/agent/*.c src/cli/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)
 BASE_SRCS := $(wildcard src/base/*.c)
+KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
+# what of the agent needs neither a kernel of ours nor an API
+AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
+KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c,$(wildcard tests/kube/*.c))
+KUBE_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/kube/test_*.c))
 BPF_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bpf/test_*.c))
 BPF_RIG := $(filter-out $(wildcard tests/bpf/test_*.c),$(wildcard tests/bpf/*.c))
-LAYERS := unit sim fuzz bpf netns vm
+LAYERS := unit sim fuzz kube bpf netns vm
 
 all: $(B)/podpace
 
 $(B)/podpace: $(OBJS)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs $(KUBE_PKGS) $(AGENT_PKGS))
 
 $(B)/%.o: %.c $(B)/.deps
 	@mkdir -p $(@D)
@@ -70,6 +78,27 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(BASE_SRCS) $(wildcard src/*/*.h) src/kernel/
 	@mkdir -p $(@D)
 	$(CLANG) -std=gnu17 $(WARN) -fsanitize=fuzzer,address,undefined -O1 -g -Isrc -o $@ $< $(BASE_SRCS) src/kernel/cgroup.c -ljansson
 
+# the shorter stem wins: these are not built by the two rules above
+$(B)/tests/unit/test_kube_%: tests/unit/test_kube_%.c tests/tap.h $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_SRCS) $(KUBE_LIBS)
+
+$(B)/tests/unit/test_agent_%: tests/unit/test_agent_%.c tests/tap.h $(AGENT_PURE) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(AGENT_PURE) -ljansson
+
+$(B)/tests/fuzz/fuzz_kube_%: tests/fuzz/fuzz_kube_%.c $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CLANG) -std=gnu17 $(WARN) -fsanitize=fuzzer,address,undefined -O1 -g -Isrc -o $@ $< $(KUBE_SRCS) $(KUBE_LIBS)
+
+$(B)/tests/kube/%: tests/kube/%.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) $(KUBE_LIBS) -lpthread
+
+$(B)/tests/follow: tests/kube/follow.c $(KUBE_SRCS:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(KUBE_LIBS)
+
 $(B)/tests/sim: $(wildcard tests/sim/*) src/bpf/law.h src/bpf/abi.h tests/tap.h $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -g $(WARN) -Isrc -Itests -o $@ tests/sim/*.c -lm
@@ -88,6 +117,7 @@ $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 build-unit: $(UNITS)
 build-sim: $(B)/tests/sim
 build-fuzz: $(FUZZERS)
+build-kube: $(KUBE_TESTS) $(B)/tests/follow
 build-bpf: $(BPF_TESTS)
 build-netns build-vm: $(B)/podpace $(B)/traffic $(B)/tests/pacing
 
@@ -108,7 +138,14 @@ cluster: $(B)/podpace $(B)/traffic
 cluster-down:
 	tests/cluster/cluster down
 
-test-cluster: $(B)/podpace $(B)/traffic
+$(B)/podpace-image.tar: $(B)/podpace deploy/image
+	tools/deps image
+	deploy/image $@
+
+# the agent's container image, as an OCI archive
+image: $(B)/podpace-image.tar
+
+test-cluster: $(B)/podpace $(B)/traffic $(B)/podpace-image.tar
 	tests/cluster/build
 	tests/run cluster
 
@@ -122,6 +159,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all lint test cluster cluster-down test-cluster demo install clean $(LAYERS) $(LAYERS:%=build-%)
+.PHONY: all lint test cluster cluster-down test-cluster image demo install clean $(LAYERS) $(LAYERS:%=build-%)
 .DELETE_ON_ERROR:
 -include $(OBJS:.o=.d)

@@ -2,6 +2,7 @@
 // epoll takes one event at a time, so that a callback may free any source.
 
 #include <sys/timerfd.h>
+#include <time.h>
 
 #include "base/loop.h"
 #include "base/base.h"
@@ -32,8 +33,10 @@ int pp_loop_new(struct pp_loop **ret)
 		return -ENOMEM;
 	l->fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->fd < 0) {
+		int r = -errno;
+
 		free(l);
-		return -errno;
+		return r;
 	}
 	*ret = l;
 	return 0;
@@ -92,8 +95,10 @@ static int source_new(struct pp_loop *l, int fd, uint32_t events, void *arg, str
 	s->fd = fd;
 	s->arg = arg;
 	if (epoll_ctl(l->fd, EPOLL_CTL_ADD, fd, &e)) {
+		int r = -errno;
+
 		free(s);
-		return -errno;
+		return r;
 	}
 	*ret = s;
 	return 0;
@@ -130,6 +135,14 @@ int pp_source_timer(struct pp_loop *l, void (*fn)(void *arg), void *arg, struct 
 	(*ret)->timer = true;
 	(*ret)->expired = fn;
 	return 0;
+}
+
+uint64_t pp_loop_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
 void pp_source_arm(struct pp_source *s, uint64_t delay_ns)

@@ -39,6 +39,9 @@ int pp_source_timer(struct pp_loop *l, void (*fn)(void *arg), void *arg, struct 
 void pp_source_arm(struct pp_source *s, uint64_t delay_ns);
 void pp_source_disarm(struct pp_source *s);
 
+/* CLOCK_MONOTONIC, in ns. */
+uint64_t pp_loop_now(void);
+
 /* May be called from its own callback or any other: a freed source calls back no more. */
 void pp_source_free(struct pp_source *s);
 static inline void pp_source_freep(struct pp_source **s)

@@ -25,6 +25,9 @@ enum pp_limits {
 
 enum pp_dir { PP_EGRESS, PP_INGRESS, PP_N_DIR };
 
+/* Who set a limit, and so who may take it away again unasked. */
+enum pp_owner { PP_OWNER_COMMAND, PP_OWNER_AGENT };
+
 /* Why a packet was not sent. Indexes pp_pipe.refused. */
 enum pp_refusal {
 	/* no paced TCP (UDP and the rest): its socket was beyond its share */
@@ -64,7 +67,9 @@ struct pp_pipe {
 	__u32 fixed;	 /* sockets paced at a fixed rate; written by the tcp iterator */
 	__u64 since;	 /* when it was set, CLOCK_REALTIME */
 	__u64 grace;	 /* until then TCP without a pace passes: the iterator is coming */
-	__u64 pad1[2];
+	__u32 owner;	 /* enum pp_owner */
+	__u32 pad1;
+	__u64 pad2;
 
 	/* the clock and this epoch's sums: every packet, atomically */
 	__u64 vt; /* when all that was accepted has left at rate C, in 1/256 ns, modulo 2^64 */
@@ -114,6 +119,8 @@ struct pp_state {
 	__u32 counting; /* the tcp iterator only counts sockets that it cannot give callbacks, in
 			   pp_pipe.fixed */
 	__u64 event[PP_N_EVENT];
+	__u32 pipes_end; /* no pipe at this index or above was ever used; written by user space */
+	__u32 pad;
 };
 
 /* What the tcp iterator did to a socket: it prints one of these characters for each. */

@@ -247,6 +247,12 @@ static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len
 		return;
 	}
 	mine = s->pace && s->pace < p->R ? s->pace : p->R;
+	/*
+	 * more than an epoch's worth has come already: R may be so far above what so many can send
+	 * that none of them comes near half of it
+	 */
+	if (q > T / 4 && p->win_bytes > C * (T / PP_USEC) / 800000)
+		mine = pp_min(mine, C / 16);
 	if (s->bytes * 2 <= mine * (T / PP_USEC) / 1000000)
 		return;
 	s->big = 1;
@@ -339,11 +345,10 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	if (waited)
 		R = pp_min(R, p->R);
 	/*
-	 * when a young flow turns out big and there is no room for it all start again from the equal
-	 * share; where all are small there is none left for big ones, and half of it keeps R from
-	 * falling to nothing
+	 * when a young flow turns out big all start again from the equal share; where all are small
+	 * there is none left for big ones, and half of it keeps R from falling to nothing
 	 */
-	if (young && (y > goal || q))
+	if (young)
 		R = pp_min(R, pp_max(low, goal * 8 / pp_max(n16, 16)));
 	R = pp_max(R, low);
 	p->R = pp_max(R, pp_min(C, pp_law_mss(p) / 2));

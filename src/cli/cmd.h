@@ -21,6 +21,10 @@ struct pp_args {
 	uint64_t for_ns;	 /* --for; 0: for ever */
 	uint64_t interval_ns;	 /* --interval; 0: the command's default */
 	uint64_t count;		 /* --count; 0: for ever */
+	const char *node;	 /* --node; these four are NULL if not given */
+	const char *kubeconfig;	 /* --kubeconfig */
+	const char *listen;	 /* --listen */
+	const char *daemonset;	 /* --daemonset */
 	char *target;		 /* normalized cgroup path; NULL if the command takes none */
 };
 
@@ -34,6 +38,7 @@ struct pp_cmd {
 	int (*run)(const struct pp_args *args, struct pp_err *e);
 };
 
+int pp_cmd_agent(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_unlimit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_status(const struct pp_args *args, struct pp_err *e);

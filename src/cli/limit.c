@@ -18,8 +18,8 @@ int pp_cmd_limit(const struct pp_args *args, struct pp_err *e)
 	r = pp_datapath_open(args->root, PP_LOAD, &d, e);
 	if (r)
 		return r;
-	r = pp_limit_set(&d, args->target, PP_EGRESS, args->rate[PP_EGRESS], args->for_ns, &sockets,
-			 e);
+	r = pp_limit_set(&d, args->target, PP_EGRESS, args->rate[PP_EGRESS], args->for_ns,
+			 PP_OWNER_COMMAND, &sockets, e);
 	if (r)
 		return r;
 	if (sockets.failed)

@@ -14,6 +14,8 @@ static const struct pp_cmd cmds[] = {
 	{ "unlimit", "TARGET", "", true, pp_cmd_unlimit },
 	{ "status", "[-o text|json]", "o", false, pp_cmd_status },
 	{ "top", "[--interval DURATION] [--count N] [-o text|json]", "oin", false, pp_cmd_top },
+	{ "agent", "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME]",
+	  "dklm", false, pp_cmd_agent },
 	{ "unload", "", "", false, pp_cmd_unload },
 	{ "version", "[-o text|json]", "o", false, pp_cmd_version },
 };
@@ -26,6 +28,10 @@ static const struct option options[] = {
 	{ "for", required_argument, NULL, 'f' },
 	{ "interval", required_argument, NULL, 'i' },
 	{ "count", required_argument, NULL, 'n' },
+	{ "node", required_argument, NULL, 'm' },
+	{ "kubeconfig", required_argument, NULL, 'k' },
+	{ "listen", required_argument, NULL, 'l' },
+	{ "daemonset", required_argument, NULL, 'd' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -101,6 +107,18 @@ static int parse_option(int opt, const char *value, struct pp_args *args, struct
 		return pp_duration_parse(value, &args->interval_ns, e);
 	case 'n':
 		return parse_count(value, &args->count, e);
+	case 'm':
+		args->node = value;
+		return 0;
+	case 'k':
+		args->kubeconfig = value;
+		return 0;
+	case 'l':
+		args->listen = value;
+		return 0;
+	case 'd':
+		args->daemonset = value;
+		return 0;
 	}
 	return -EINVAL;
 }

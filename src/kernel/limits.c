@@ -20,6 +20,14 @@ uint64_t pp_now(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+/* Where to stop looking: what lies behind has never been used. */
+static uint32_t pipes_end(const struct pp_datapath *d)
+{
+	uint32_t end = d->state->pipes_end;
+
+	return end < PP_MAX_PIPES ? end : PP_MAX_PIPES;
+}
+
 static void set_u64(__u64 *p, uint64_t v)
 {
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
@@ -123,7 +131,7 @@ static void collect(struct pp_datapath *d)
 	uint64_t now = pp_now();
 
 	reconcile(d);
-	for (uint32_t k = 1; k < PP_MAX_PIPES; k++) {
+	for (uint32_t k = 1; k < pipes_end(d); k++) {
 		_cleanup_free_ char *path = NULL;
 
 		if (!d->pipes[k].rate)
@@ -137,25 +145,37 @@ static void collect(struct pp_datapath *d)
 static uint32_t pipe_find_free(struct pp_datapath *d)
 {
 	for (uint32_t k = 1; k < PP_MAX_PIPES; k++)
-		if (!d->pipes[k].rate)
+		if (k >= pipes_end(d) || !d->pipes[k].rate) {
+			/* first the end: a pipe behind it would be seen by nobody */
+			if (k >= pipes_end(d))
+				__atomic_store_n(&d->state->pipes_end, k + 1, __ATOMIC_SEQ_CST);
 			return k;
+		}
 	return 0;
 }
 
-static void pipe_configure(struct pp_pipe *p, uint64_t id, enum pp_dir dir, uint64_t rate,
-			   uint64_t for_ns)
+/* A limit as it is asked for. */
+struct ask {
+	enum pp_dir dir;
+	uint64_t rate;
+	uint64_t for_ns;
+	enum pp_owner owner;
+};
+
+static void pipe_configure(struct pp_pipe *p, uint64_t id, const struct ask *ask)
 {
 	uint64_t now = pp_now();
 
 	if (!p->rate) {
 		*p = (struct pp_pipe){
-			.cgroup_id = id, .dir = dir, .vt = now << 8, .last = now, .qmin = ~0ULL
+			.cgroup_id = id, .dir = ask->dir, .vt = now << 8, .last = now, .qmin = ~0ULL
 		};
 		p->since = clock_ns(CLOCK_REALTIME);
 		p->grace = now + 500000000;
 	}
-	set_u64(&p->expires, for_ns ? now + for_ns : 0);
-	set_u64(&p->rate, rate);
+	p->owner = ask->owner;
+	set_u64(&p->expires, ask->for_ns ? now + ask->for_ns : 0);
+	set_u64(&p->rate, ask->rate);
 }
 
 static int by_path(const void *a, const void *b)
@@ -183,10 +203,10 @@ static int list_read(const struct pp_datapath *d, struct list *all, struct pp_er
 {
 	int r;
 
-	all->limits = calloc(PP_MAX_PIPES, sizeof(*all->limits));
+	all->limits = calloc(pipes_end(d) + 1, sizeof(*all->limits));
 	if (!all->limits)
 		return -ENOMEM;
-	for (uint32_t k = 1; k < PP_MAX_PIPES; k++) {
+	for (uint32_t k = 1; k < pipes_end(d); k++) {
 		struct pp_limit *l = &all->limits[all->n];
 
 		if (!d->pipes[k].rate)
@@ -251,12 +271,12 @@ static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir,
 		path, worst, PP_MAX_PATH);
 }
 
-static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, enum pp_dir dir,
-		       uint64_t rate, uint64_t for_ns, struct pp_err *e)
+static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, const struct ask *ask,
+		       struct pp_err *e)
 {
 	struct pp_slot slot = { { 0 } };
 	uint32_t k;
-	int r = check_depth(d, path, dir, e);
+	int r = check_depth(d, path, ask->dir, e);
 
 	if (r)
 		return r;
@@ -265,8 +285,8 @@ static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, enu
 		return pp_err_set(e, -ENOSPC, "cgroup %s: all %d limits of this host are in use",
 				  path, PP_MAX_PIPES - 1);
 	bpf_map_lookup_elem(d->slots_fd, &id, &slot);
-	slot.pipe[dir] = k;
-	pipe_configure(&d->pipes[k], id, dir, rate, for_ns);
+	slot.pipe[ask->dir] = k;
+	pipe_configure(&d->pipes[k], id, ask);
 	r = slot_write(d, id, &slot);
 	if (r) {
 		set_u64(&d->pipes[k].rate, 0);
@@ -287,8 +307,10 @@ static int depth(const char *path)
 }
 
 int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate,
-		 uint64_t for_ns, struct pp_socket_count *ret_sockets, struct pp_err *e)
+		 uint64_t for_ns, enum pp_owner owner, struct pp_socket_count *ret_sockets,
+		 struct pp_err *e)
 {
+	const struct ask ask = { dir, rate, for_ns, owner };
 	_cleanup_close_ int fd = -1;
 	struct pp_slot slot = { { 0 } };
 	uint64_t id;
@@ -313,9 +335,9 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 				  why);
 	collect(d);
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[dir])
-		pipe_configure(&d->pipes[slot.pipe[dir]], id, dir, rate, for_ns);
+		pipe_configure(&d->pipes[slot.pipe[dir]], id, &ask);
 	else
-		r = pipe_create(d, path, id, dir, rate, for_ns, e);
+		r = pipe_create(d, path, id, &ask, e);
 	return r < 0 ? r : pp_sockets_sync(d, path, ret_sockets, e);
 }
 
@@ -341,7 +363,7 @@ int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_co
 int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets,
 			struct pp_err *e)
 {
-	for (uint32_t k = 1; k < PP_MAX_PIPES; k++)
+	for (uint32_t k = 1; k < pipes_end(d); k++)
 		if (d->pipes[k].rate)
 			pipe_free(d, k);
 	/*

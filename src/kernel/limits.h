@@ -17,13 +17,15 @@ struct pp_limit {
 };
 
 /*
- * Sets or changes a limit; when it returns 0 the limit is in force for every packet, and for every
- * connection that was there before. path: normalized, at or below the datapath's root. rate:
- * bytes/s. for_ns: how long it holds, 0 for ever. What was in force stays in force on failure.
+ * Sets or changes a limit, which is owner's from now on; when it returns 0 the limit is in force
+ * for every packet, and for every connection that was there before. path: normalized, at or below
+ * the datapath's root. rate: bytes/s. for_ns: how long it holds, 0 for ever. What was in force
+ * stays in force on failure.
  * -ENOENT: no such cgroup; -ENOSPC: no room; -E2BIG: too many limits above.
  */
 int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate,
-		 uint64_t for_ns, struct pp_socket_count *ret_sockets, struct pp_err *e);
+		 uint64_t for_ns, enum pp_owner owner, struct pp_socket_count *ret_sockets,
+		 struct pp_err *e);
 
 /*
  * Removes all limits of the cgroup and releases its connections. 0; -ENOENT with a message if it

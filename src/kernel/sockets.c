@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include "base/base.h"
+#include "kernel/caps.h"
 #include "kernel/sockets.h"
 
 struct sync {
@@ -61,13 +62,16 @@ static int visit(int netns_fd, void *arg)
 
 static int pass(struct sync *s, const char *path, int home, struct pp_err *e)
 {
-	int r;
+	int r, back;
 
 	s->count = (struct pp_socket_count){ 0 };
+	pp_caps_raise();
 	r = pp_cgroup_each_netns(&s->d->cgroupfs, path, visit, s);
-	if (setns(home, CLONE_NEWNET) < 0)
-		return pp_err_set(e, -errno, "cannot return to the own network namespace: %s",
-				  strerror(errno));
+	back = setns(home, CLONE_NEWNET) ? -errno : 0;
+	pp_caps_restore();
+	if (back)
+		return pp_err_set(e, back, "cannot return to the own network namespace: %s",
+				  strerror(-back));
 	if (!r)
 		r = run_iterator(s);
 	return r ? pp_err_set(e, r, "cgroup %s: its existing connections cannot be reached: %s",
@@ -91,7 +95,7 @@ int pp_sockets_sync(const struct pp_datapath *d, const char *path, struct pp_soc
 	 * sockets that get no callbacks share their pipe's limit among them: they must be counted
 	 * first
 	 */
-	for (__u32 i = 1; i < PP_MAX_PIPES; i++)
+	for (__u32 i = 1; i < d->state->pipes_end && i < PP_MAX_PIPES; i++)
 		__atomic_store_n(&d->pipes[i].fixed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&d->state->counting, 1, __ATOMIC_SEQ_CST);
 	r = pass(&s, path, home, e);

@@ -11,10 +11,16 @@
 
 struct pp_kube;
 
-/* config is copied. agent: the User-Agent, "podpace/0.1.0". 0, or -errno with a message. */
+/*
+ * config is copied. agent: the User-Agent, "podpace/0.1.0". From here on the process ignores
+ * SIGPIPE. 0, or -errno with a message.
+ */
 int pp_kube_new(struct pp_loop *l, const struct pp_kube_config *config, const char *agent,
 		struct pp_kube **ret, struct pp_err *e);
-/* Aborts what is under way, without callbacks. Watches must have been freed before. */
+/*
+ * Aborts what is under way, without callbacks. Watches must have been freed before. Not from a
+ * callback of its own.
+ */
 void pp_kube_free(struct pp_kube *k);
 
 /* How a request ended. */

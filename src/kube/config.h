@@ -30,4 +30,7 @@ struct pp_kube_config {
  */
 int pp_kube_config_load(const char *kubeconfig, const char *context, struct pp_kube_config *ret,
 			struct pp_err *e);
+
+/* The same for the pod this process runs in; dir is where its service account is mounted. */
+int pp_kube_config_in_pod(const char *dir, struct pp_kube_config *ret, struct pp_err *e);
 void pp_kube_config_close(struct pp_kube_config *c);

@@ -15,7 +15,10 @@ struct pp_watch;
 struct pp_watch_ops {
 	/* The object is new or has changed; borrowed. Without metadata.managedFields. */
 	void (*put)(json_t *object, void *arg);
-	/* It is gone, or another with its name has taken its place (which then is put). */
+	/*
+	 * It is gone, or another with its name has taken its place (which then is put). ns is ""
+	 * for what is in no namespace.
+	 */
 	void (*gone)(const char *ns, const char *name, const char *uid, void *arg);
 	/*
 	 * Everything there is has been put and everything else is gone: after the first list, and
@@ -31,7 +34,7 @@ struct pp_watch_stats {
 	uint64_t lists;	   /* initial lists, streamed or not */
 	uint64_t restarts; /* streams opened again, for whatever reason */
 	bool synced;	   /* there was a first list */
-	bool connected;	   /* a stream is open and has brought something */
+	bool connected;	   /* a stream is open: the server has answered 200 */
 };
 
 /*

@@ -8,12 +8,8 @@
 #   pp WORD...                  the command
 #   limit a 100M [OPTIONS]      a limit on the lab's cgroup a (or a/in: a cgroup in the pod a)
 #   field a .rate               of what status says of a's limit, in jq's words
-#   run_start R a/in b SECONDS [OPTIONS of traffic send]
-#                               traffic from a's cgroup in to b, in the background, called R
-#   run_stop R                  ends its receiving end, waits for both
-#   run_rate R FROM TO          bits/s that arrived between two moments of EPOCHREALTIME, each an
-#                               arithmetic expression ("$t + 0.5"); after run_stop
-#   run_report R send JQ        of the reports (send, receive)
+#   run_start R a/in b SECONDS [OPTIONS]
+#                               and the rest of tests/runs.sh: from a's cgroup in to b
 #   talk_start T a/in           the program pacing in a's cgroup in, called T
 #   talk T ORDER...             gives it an order, prints its answer
 #
@@ -23,10 +19,12 @@ export LC_ALL=C
 NETNS_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lab.sh
 . "$NETNS_HERE/../lab.sh"
+# shellcheck source=../runs.sh
+. "$NETNS_HERE/../runs.sh"
 
 PODPACE=${PODPACE:-$LAB_TOP/build/podpace}
 NETNS_PINS=/sys/fs/bpf/podpace
-declare -A RUN_RECEIVER=() RUN_SENDER=() RUN_STOPPED=() TALK_IN=() TALK_OUT=()
+declare -A TALK_IN=() TALK_OUT=()
 SINK='' PROGRAM=''
 
 netns_init() {
@@ -87,10 +85,6 @@ field() {
 		jq -r --arg target "$(lab_cgroup "$1")" ".limits[] | select(.target == \$target) | $2"
 }
 
-moment() {
-	echo "$EPOCHREALTIME"
-}
-
 # --- traffic in the background
 
 # spawn_at CGROUP COMMAND...: in the network namespace of the pod that CGROUP begins with.
@@ -103,48 +97,13 @@ spawn_at() {
 	lab_spawn "$pod" bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$dir" "$@"
 }
 
+run_spawn() {
+	spawn_at "$@"
+}
+
 exec_at() {
 	spawn_at "$@"
 	wait "$LAB_PID"
-}
-
-run_start() {
-	local name=$1 from=$2 to=$3 seconds=$4 addr
-	shift 4
-	[ "${LAB_FAMILY:-4}" = 4 ] && addr=$(lab_v4 "$to") || addr=$(lab_v6 "$to")
-	LAB_PORT=$((LAB_PORT + 4))
-	spawn_at "$to" "$LAB_BIN/traffic" receive --port "$LAB_PORT" --series \
-		--from "${RUN_FROM:-1.5}" --to "$seconds" --seconds $((seconds + 40)) \
-		>"$LAB_TMP/$name-receive.json"
-	RUN_RECEIVER[$name]=$LAB_PID
-	spawn_at "$from" "$LAB_BIN/traffic" send --to "$addr" --port "$LAB_PORT" \
-		--seconds "$seconds" "$@" >"$LAB_TMP/$name-send.json"
-	RUN_SENDER[$name]=$LAB_PID
-}
-
-# The receiver's report ends at the moment of the signal: that ties its clock to ours.
-run_stop() {
-	RUN_STOPPED[$1]=$EPOCHREALTIME
-	kill -TERM "${RUN_RECEIVER[$1]}"
-	wait "${RUN_RECEIVER[$1]}"
-	wait "${RUN_SENDER[$1]}"
-}
-
-# Lets it end by itself: the whole report is of use, run_rate is not.
-run_wait() {
-	wait "${RUN_SENDER[$1]}"
-	wait "${RUN_RECEIVER[$1]}"
-}
-
-run_report() {
-	jq -r "$3" "$LAB_TMP/$1-$2.json"
-}
-
-run_rate() {
-	run_report "$1" receive "(${RUN_STOPPED[$1]} - .ended) as \$first | .series_10ms as \$s |
-		def upto(t): ((t - \$first) * 100) as \$bins | (\$bins | floor) as \$n |
-			(\$s[:\$n] | add // 0) + (\$s[\$n] // 0) * (\$bins - \$n);
-		(upto($3) - upto($2)) * 8 / (($3) - ($2)) | floor"
 }
 
 # --- one connection that obeys orders
@@ -179,17 +138,6 @@ sink_start() {
 }
 
 # --- assertions
-
-bits() {
-	numfmt --from=si "$1"
-}
-
-# is_share NAME BITS/S LIMIT [LOW HIGH]: in percent of the limit; 95 to 101 if not told.
-is_share() {
-	is_between "$1, percent of $3" \
-		"$(awk -v x="$2" -v of="$(bits "$3")" 'BEGIN { printf "%.2f", x * 100 / of }')" \
-		"${4:-95}" "${5:-101}"
-}
 
 # Segments that a run sent again because they were lost. A tail loss probe is one segment that TCP
 # sends again on suspicion, when this machine is 2 ms late with an ACK; it counts if it repaired

@@ -49,10 +49,10 @@ STATUS='(keys == ["events", "limits", "loaded", "root"]) and (.root | s) and .lo
 			length >= 4 and all(.[]; c)) and
 		.refused == ([to_entries[] | select(.key | startswith("refused_")) | .value] | add) and
 		(.ends_in == null or (.ends_in | c)) and (.in_force | type == "boolean") and
-		(.note == null or (.note | s)) and
+		(.note == null or (.note | s)) and .set_by == "command" and
 		([keys[] | select(startswith("refused_") | not)] == ["bytes", "direction", "ends_in",
 			"fair_rate", "flows", "in_force", "limit", "note", "packets", "rate", "refused",
-			"target"]))'
+			"set_by", "target"]))'
 TOP='keys == ["limits"] and all(.limits[]; (.target | s) and .direction == "egress" and
 	all(.limit, .rate, .fair_rate; c) and all(.flows, .refused; c) and
 	all(.used, .limited; type == "number" and . >= 0) and (.in_force | type == "boolean") and

@@ -371,6 +371,31 @@ static void test_fuzz(void)
 		       p.mss);
 }
 
+/*
+ * Flows that all think they are alone, and of which none can send half of the pipe: they are
+ * counted, and R comes down, before the epoch is over.
+ */
+static void test_many_alone(void)
+{
+	__u64 rate = 625000000, now = 1000 * PP_NSEC, end = now + PP_EPOCH_MIN - PP_USEC;
+	struct pp_pipe p = pipe_of(rate, now);
+	struct pp_share s[8] = {};
+
+	p.C = p.R = rate;
+	p.epoch_no = 9;
+	for (int i = 0; i < 8; i++) {
+		/* old enough not to be young */
+		s[i].first = 3;
+		s[i].pace = rate;
+	}
+	/* three times the limit: a super-packet every 35 us */
+	for (int i = 0; now < end; i = (i + 1) % 8, now += 35 * PP_USEC)
+		pp_law_arrive(&p, &s[i], now, 65536, 1500);
+	is_u64(p.epoch_no, 9, "still the same epoch");
+	is_u64(p.n16, 8 * 16, "8 flows at three times the limit are counted in one epoch");
+	is_u64(p.R, rate / 8, "and share it equally");
+}
+
 int main(void)
 {
 	test_sizes();
@@ -379,6 +404,7 @@ int main(void)
 	test_measured();
 	test_change();
 	test_leave();
+	test_many_alone();
 	test_turns();
 	test_wait();
 	test_window();

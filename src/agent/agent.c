@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+// Wiring. Whatever changes, a pod or a cgroup, makes an apply due; one apply, a moment later, takes
+// all that came together. Between two changes there is one every half minute, which finds and mends
+// what others did to the kernel's state.
+#define _GNU_SOURCE
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include "agent/agent.h"
+#include "base/base.h"
+#include "base/log.h"
+#include "kernel/caps.h"
+
+#define MS 1000000ull
+/* after a change: what comes in one burst is applied together */
+#define SOON_NS (2 * MS)
+#define SWEEP_NS (30000 * MS)
+#define RETRY_NS (2000 * MS)
+/* how long the end waits for the API's answer */
+#define END_NS (5000 * MS)
+
+static void make_due(struct pp_agent *a)
+{
+	if (!a->due && !a->ending)
+		pp_source_arm(a->apply_timer, SOON_NS);
+	a->due = true;
+}
+
+/* --- applying */
+
+static void took(struct pp_agent *a, uint64_t ns)
+{
+	int i = 0;
+
+	while (i < PP_AGENT_N_BUCKETS && ns > pp_agent_buckets_ms[i] * MS)
+		i++;
+	a->took[i]++;
+	a->took_count++;
+	a->took_sum_ns += ns;
+}
+
+/* Tells of each limit whose state is new. */
+static void tell(struct pp_agent *a)
+{
+	for (size_t i = 0; i < a->pods.n * PP_N_DIR; i++) {
+		struct pp_pod *pod = a->pods.pods[i / PP_N_DIR];
+		struct pp_pod_limit *l = &pod->limit[i % PP_N_DIR];
+		uint64_t known = l->asked > a->tree_changed ? l->asked : a->tree_changed;
+
+		if (l->granted) {
+			took(a, l->granted > known ? l->granted - known : 0);
+			pp_log(PP_LOG_INFO, "limit in force", "namespace", pod->ns, "pod",
+			       pod->name, "limit", l->text, NULL);
+		}
+		l->granted = 0;
+		if (l->reported)
+			continue;
+		if (l->state == PP_POD_FAILED || l->state == PP_POD_INVALID)
+			pp_agent_report(a, pod, i % PP_N_DIR);
+		l->reported = true;
+	}
+}
+
+static void apply(void *arg)
+{
+	struct pp_agent *a = arg;
+	struct pp_watch_stats stats;
+	struct pp_err e = { "" };
+	bool due = a->due; /* something has changed, or it is time for a sweep */
+	int r;
+
+	if (a->ending)
+		return;
+	a->due = false;
+	pp_watch_stats(a->watch, &stats);
+	/* until all pods are known nothing is taken away */
+	r = pp_apply(a->o.root, &a->pods, a->tree, stats.synced, !due, &a->d, &e);
+	if (r) {
+		const char *why = e.msg[0] ? e.msg : strerror(-r);
+
+		if (strcmp(a->apply_error, why) != 0)
+			pp_log(PP_LOG_ERROR, "limits cannot be applied", "why", why, NULL);
+		snprintf(a->apply_error, sizeof(a->apply_error), "%s", why);
+		pp_source_arm(a->apply_timer, RETRY_NS);
+		return;
+	}
+	if (a->apply_error[0])
+		pp_log(PP_LOG_INFO, "limits are applied again", NULL);
+	a->apply_error[0] = '\0';
+	a->loaded = true;
+	a->applied++;
+	tell(a);
+	pp_source_arm(a->apply_timer, SWEEP_NS);
+}
+
+/* --- what changes */
+
+static void on_tree(void *arg)
+{
+	struct pp_agent *a = arg;
+
+	a->tree_changed = pp_now();
+	make_due(a);
+}
+
+static void on_put(json_t *object, void *arg)
+{
+	struct pp_agent *a = arg;
+
+	pp_pods_put(&a->pods, object, pp_now());
+	a->watch_error[0] = '\0';
+	make_due(a);
+}
+
+static void on_gone(const char *ns, const char *name, const char *uid, void *arg)
+{
+	struct pp_agent *a = arg;
+
+	pp_pods_remove(&a->pods, ns, name, uid);
+	make_due(a);
+}
+
+static void on_synced(void *arg)
+{
+	struct pp_agent *a = arg;
+	char n[32];
+
+	snprintf(n, sizeof(n), "%zu", a->pods.n);
+	pp_log(PP_LOG_INFO, "all pods of the node are known", "pods", n, NULL);
+	a->watch_error[0] = '\0';
+	make_due(a);
+}
+
+static void on_failed(const char *why, void *arg)
+{
+	struct pp_agent *a = arg;
+
+	if (strcmp(a->watch_error, why) != 0)
+		pp_log(PP_LOG_WARN, "the API is not heard; limits stay as they are", "why", why,
+		       NULL);
+	snprintf(a->watch_error, sizeof(a->watch_error), "%s", why);
+}
+
+/* --- the end */
+
+/*
+ * Limits outlive the agent, or a new version of it would free every pod for a moment. Only when its
+ * DaemonSet is deleted they go too.
+ */
+static void remove_limits(struct pp_agent *a)
+{
+	struct pp_err e = { "" };
+	int r = pp_apply_none(a->o.root, &e);
+
+	if (r)
+		pp_log(PP_LOG_ERROR, "limits could not be removed", "why",
+		       e.msg[0] ? e.msg : strerror(-r), NULL);
+	else
+		pp_log(PP_LOG_INFO, "the DaemonSet is deleted: all its limits are removed", NULL);
+}
+
+static void on_daemonset(const struct pp_kube_answer *answer, void *arg)
+{
+	struct pp_agent *a = arg;
+	const json_t *meta = json_object_get(answer->body, "metadata");
+
+	if (answer->status == 404 ||
+	    (answer->status == 200 && json_object_get(meta, "deletionTimestamp")))
+		remove_limits(a);
+	else if (answer->status != 200)
+		pp_log(PP_LOG_WARN, "limits stay: it is not known whether the DaemonSet is deleted",
+		       "why", answer->why, NULL);
+	pp_loop_stop(a->loop);
+}
+
+static void on_end_timer(void *arg)
+{
+	struct pp_agent *a = arg;
+
+	pp_log(PP_LOG_WARN, "limits stay: the API did not tell whether the DaemonSet is deleted",
+	       NULL);
+	pp_loop_stop(a->loop);
+}
+
+static void on_signal(uint32_t events, void *arg)
+{
+	struct signalfd_siginfo info;
+	struct pp_agent *a = arg;
+	const char *slash;
+	char path[600];
+
+	(void)events;
+	if (read(a->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	pp_log(PP_LOG_INFO, "ends; limits stay in force", NULL);
+	slash = a->o.daemonset ? strchr(a->o.daemonset, '/') : NULL;
+	/* a second signal is somebody in a hurry */
+	if (!slash || a->ending) {
+		pp_loop_stop(a->loop);
+		return;
+	}
+	a->ending = true;
+	pp_source_disarm(a->apply_timer);
+	snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%.*s/daemonsets/%s",
+		 (int)(slash - a->o.daemonset), a->o.daemonset, slash + 1);
+	if (pp_kube_request(a->kube, "GET", path, NULL, NULL, on_daemonset, a))
+		pp_loop_stop(a->loop);
+	pp_source_arm(a->end_timer, END_NS);
+}
+
+static int open_signals(struct pp_agent *a)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (a->signal_fd < 0)
+		return -errno;
+	return pp_source_io(a->loop, a->signal_fd, EPOLLIN, on_signal, a, &a->signals);
+}
+
+/* --- wiring */
+
+static int open_kube(struct pp_agent *a, struct pp_err *e)
+{
+	struct pp_kube_config config = {};
+	int r = pp_kube_config_load(a->o.kubeconfig, NULL, &config, e);
+
+	if (r)
+		return r;
+	r = pp_kube_new(a->loop, &config, "podpace/" PP_VERSION, &a->kube, e);
+	pp_kube_config_close(&config);
+	return r;
+}
+
+static int open_watch(struct pp_agent *a)
+{
+	static const struct pp_watch_ops ops = { on_put, on_gone, on_synced, on_failed };
+	char query[400];
+
+	snprintf(query, sizeof(query), "fieldSelector=spec.nodeName%%3D%s", a->o.node);
+	return pp_watch_new(a->kube, "/api/v1/pods", query, &ops, a, &a->watch);
+}
+
+static int open_all(struct pp_agent *a, struct pp_err *e)
+{
+	int r = pp_loop_new(&a->loop);
+
+	if (!r)
+		r = open_signals(a);
+	if (!r)
+		r = pp_source_timer(a->loop, apply, a, &a->apply_timer);
+	if (!r)
+		r = pp_source_timer(a->loop, on_end_timer, a, &a->end_timer);
+	if (!r)
+		r = pp_cgroupfs_open(&a->cgroupfs, e);
+	if (!r)
+		r = pp_tree_new(a->loop, &a->cgroupfs, on_tree, a, &a->tree, e);
+	if (!r)
+		r = open_kube(a, e);
+	if (!r)
+		r = open_watch(a);
+	if (!r)
+		r = pp_http_new(a->loop, a->o.listen, pp_agent_pages, a, &a->http, e);
+	return r;
+}
+
+static void close_all(struct pp_agent *a)
+{
+	pp_http_free(a->http);
+	pp_watch_free(a->watch);
+	pp_kube_free(a->kube);
+	pp_tree_free(a->tree);
+	pp_source_free(a->apply_timer);
+	pp_source_free(a->end_timer);
+	pp_source_free(a->signals);
+	if (a->signal_fd >= 0)
+		close(a->signal_fd);
+	pp_datapath_close(&a->d);
+	pp_cgroupfs_close(&a->cgroupfs);
+	pp_pods_free(&a->pods);
+	pp_loop_free(a->loop);
+}
+
+int pp_agent_run(const struct pp_agent_options *o, struct pp_err *e)
+{
+	struct pp_agent a = { .o = *o,
+			      .signal_fd = -1,
+			      .d = PP_DATAPATH_INIT,
+			      .cgroupfs = { .fd = -1 } };
+	int r = open_all(&a, e);
+
+	if (!r)
+		r = pp_caps_lower();
+	if (!r) {
+		pp_log(PP_LOG_INFO, "podpace agent begins", "version", PP_VERSION, "node", o->node,
+		       "root", o->root, "listen", o->listen, NULL);
+		make_due(&a);
+		r = pp_loop_run(a.loop);
+	}
+	close_all(&a);
+	return r;
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel is the database: each time what is in force is read from it, never remembered.
+#include "agent/apply.h"
+#include "base/base.h"
+
+/* What an annotation asks of a cgroup. rate 0: it is not valid, what is there stays. */
+struct wish {
+	const char *path; /* the tree's */
+	struct pp_pod_limit *limit;
+	enum pp_dir dir;
+	bool met;
+};
+
+struct wishes {
+	struct wish *w;
+	size_t n;
+};
+
+/* Limits of the agent to be removed; owns the paths. */
+struct stale {
+	char **path;
+	size_t n;
+};
+
+static void wishes_free(struct wishes *all)
+{
+	free(all->w);
+}
+
+static void stale_free(struct stale *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->path[i]);
+	free(s->path);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct wish *x = a, *y = b;
+	int r = strcmp(x->path, y->path);
+
+	return r ? r : (int)x->dir - (int)y->dir;
+}
+
+/* The pods that ask for something, joined with their cgroups. */
+static int collect(const struct pp_pods *pods, const struct pp_tree *tree, struct wishes *all)
+{
+	size_t n;
+	const struct pp_tree_pod *cgroups = pp_tree_pods(tree, &n);
+
+	all->w = calloc(n + 1, sizeof(*all->w));
+	if (!all->w)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct pp_pod *pod = pp_pods_find(pods, cgroups[i].uid);
+
+		if (pod && pod->limit[PP_EGRESS].text)
+			all->w[all->n++] = (struct wish){ cgroups[i].path, &pod->limit[PP_EGRESS],
+							  PP_EGRESS, false };
+	}
+	qsort(all->w, all->n, sizeof(*all->w), by_path);
+	return 0;
+}
+
+/* What an annotation has come to. */
+static void settle(struct pp_pod_limit *l, enum pp_pod_state state, const char *why)
+{
+	l->settled = true;
+	if (l->invalid)
+		pp_pod_set_state(l, PP_POD_INVALID, l->invalid);
+	else
+		pp_pod_set_state(l, state, why);
+}
+
+/*
+ * No cgroup was found for it: it does not run yet, or has just ended; but when it stays so, its
+ * limit is not in force.
+ */
+static void settle_missing(struct pp_pod *pod, struct pp_pod_limit *l)
+{
+	uint64_t now = pp_now();
+
+	if (!pod->running)
+		pod->missing = 0;
+	else if (!pod->missing)
+		pod->missing = now;
+	if (pod->missing && now - pod->missing > PP_APPLY_MISSING_NS)
+		settle(l, PP_POD_FAILED, "the pod runs, but its cgroup was not found");
+	else
+		settle(l, PP_POD_WAITING, "");
+}
+
+/* Those that podpace cannot meet. */
+static void settle_rest(const struct pp_pods *pods)
+{
+	for (size_t i = 0; i < pods->n; i++) {
+		struct pp_pod *pod = pods->pods[i];
+		struct pp_pod_limit *in = &pod->limit[PP_INGRESS], *out = &pod->limit[PP_EGRESS];
+
+		if (in->text)
+			settle(in, PP_POD_FAILED,
+			       "podpace does not limit what comes into a pod yet, only what it sends");
+		if (!out->text)
+			continue;
+		if (out->settled)
+			pod->missing = 0;
+		else
+			settle_missing(pod, out);
+	}
+}
+
+struct compare {
+	const struct pp_datapath *d;
+	struct wishes *wishes;
+	struct stale *stale;
+	bool thorough;
+};
+
+static int keep_stale(struct stale *s, const char *path)
+{
+	char **more = reallocarray(s->path, s->n + 1, sizeof(char *));
+
+	if (!more)
+		return -ENOMEM;
+	s->path = more;
+	s->path[s->n] = strdup(path);
+	return s->path[s->n++] ? 0 : -ENOMEM;
+}
+
+/* One limit that is in the kernel: wished for, or stale, or somebody else's. */
+static int compare_one(const struct pp_limit *l, void *arg)
+{
+	struct compare *c = arg;
+	const struct pp_pipe *p = &c->d->pipes[l->pipe];
+	struct wish key = { .path = l->path, .dir = l->dir }, *w;
+	char why[160];
+
+	if (!l->path)
+		return 0;
+	w = bsearch(&key, c->wishes->w, c->wishes->n, sizeof(key), by_path);
+	if (!w)
+		return p->owner == PP_OWNER_AGENT ? keep_stale(c->stale, l->path) : 0;
+	if (p->owner != PP_OWNER_AGENT) {
+		w->met = true;
+		settle(w->limit, PP_POD_FAILED,
+		       "a limit that was set by hand on the pod's cgroup stands in its place; "
+		       "'podpace unlimit' makes room");
+		return 0;
+	}
+	if (w->limit->rate && p->rate != w->limit->rate)
+		return 0;
+	if (w->limit->rate && c->thorough && pp_limit_in_force(c->d, l, why, sizeof(why)) != 1)
+		return 0;
+	w->met = true;
+	w->limit->pipe = l->pipe;
+	settle(w->limit, PP_POD_IN_FORCE, "");
+	return 0;
+}
+
+static void grant(struct pp_datapath *d, struct wish *w)
+{
+	struct pp_socket_count sockets = {};
+	struct pp_err e = { "" };
+	int r;
+
+	if (!w->limit->rate) {
+		settle(w->limit, PP_POD_INVALID, "");
+		return;
+	}
+	r = pp_limit_set(d, w->path, w->dir, w->limit->rate, 0, PP_OWNER_AGENT, &sockets, &e);
+	if (!r) {
+		w->limit->granted = pp_now();
+		settle(w->limit, PP_POD_IN_FORCE, "");
+	} else if (r == -ENOENT) { /* the pod is ending */
+		settle(w->limit, PP_POD_WAITING, "");
+	} else {
+		settle(w->limit, PP_POD_FAILED, e.msg[0] ? e.msg : strerror(-r));
+	}
+}
+
+/* Where each limit that was just set is. */
+static int note_pipe(const struct pp_limit *l, void *arg)
+{
+	struct wishes *all = arg;
+	struct wish key = { .path = l->path, .dir = l->dir }, *w;
+
+	if (!l->path)
+		return 0;
+	w = bsearch(&key, all->w, all->n, sizeof(key), by_path);
+	if (w && w->limit->state == PP_POD_IN_FORCE)
+		w->limit->pipe = l->pipe;
+	return 0;
+}
+
+static void begin(const struct pp_pods *pods)
+{
+	for (size_t i = 0; i < pods->n; i++)
+		for (int dir = 0; dir < PP_N_DIR; dir++) {
+			pods->pods[i]->limit[dir].pipe = 0;
+			pods->pods[i]->limit[dir].settled = false;
+		}
+}
+
+int pp_apply(const char *root, struct pp_pods *pods, const struct pp_tree *tree, bool complete,
+	     bool thorough, struct pp_datapath *d, struct pp_err *e)
+{
+	_cleanup_(pp_datapath_close) struct pp_datapath new = PP_DATAPATH_INIT;
+	_cleanup_(wishes_free) struct wishes wishes = {};
+	_cleanup_(stale_free) struct stale stale = {};
+	struct compare c = { &new, &wishes, &stale, thorough };
+	struct pp_socket_count sockets;
+	bool granted = false;
+	int r = pp_datapath_open(root, PP_LOAD, &new, e);
+
+	if (!r)
+		r = collect(pods, tree, &wishes);
+	if (r)
+		return r;
+	begin(pods);
+	r = pp_limit_each(&new, compare_one, &c, e);
+	/* one that cannot be removed is stale the next time too */
+	for (size_t i = 0; !r && complete && i < stale.n; i++)
+		pp_limit_remove(&new, stale.path[i], &sockets, NULL);
+	for (size_t i = 0; !r && i < wishes.n; i++) {
+		if (wishes.w[i].met)
+			continue;
+		grant(&new, &wishes.w[i]);
+		granted = true;
+	}
+	if (!r && granted)
+		r = pp_limit_each(&new, note_pipe, &wishes, e);
+	if (r)
+		return r;
+	settle_rest(pods);
+	pp_datapath_unlock(&new);
+	pp_datapath_close(d);
+	*d = new;
+	new = PP_DATAPATH_INIT;
+	return 0;
+}
+
+/* Stale is what is the agent's; counts what is not. */
+struct all_mine {
+	const struct pp_datapath *d;
+	struct stale stale;
+	size_t others;
+};
+
+static int keep_mine(const struct pp_limit *l, void *arg)
+{
+	struct all_mine *all = arg;
+
+	if (all->d->pipes[l->pipe].owner == PP_OWNER_AGENT)
+		return l->path ? keep_stale(&all->stale, l->path) : 0;
+	all->others++;
+	return 0;
+}
+
+int pp_apply_none(const char *root, struct pp_err *e)
+{
+	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
+	struct all_mine all = { .d = &d };
+	struct pp_socket_count sockets;
+	int r = pp_datapath_open(root, PP_REPAIR, &d, e);
+
+	if (r == -ENOENT)
+		return 0;
+	if (!r)
+		r = pp_limit_each(&d, keep_mine, &all, e);
+	for (size_t i = 0; !r && i < all.stale.n; i++) {
+		r = pp_limit_remove(&d, all.stale.path[i], &sockets, e);
+		if (r == -ENOENT)
+			r = 0; /* its cgroup went meanwhile */
+	}
+	if (!r && !all.others)
+		r = pp_limit_remove_all(&d, &sockets, e);
+	if (!r && !all.others)
+		r = pp_datapath_remove(&d, e);
+	stale_free(&all.stale);
+	return r;
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events on pods (events.k8s.io/v1). One for each state that its users should know of: there is
+// nothing to repeat.
+#include <time.h>
+
+#include "agent/agent.h"
+#include "base/base.h"
+#include "base/log.h"
+
+static void on_answer(const struct pp_kube_answer *answer, void *arg)
+{
+	(void)arg;
+	if (answer->why[0])
+		pp_log(PP_LOG_WARN, "an event could not be written", "why", answer->why, NULL);
+}
+
+static void time_text(char text[static 48], const struct timespec *now)
+{
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&now->tv_sec, &tm);
+	n = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, 48 - n, ".%06ldZ", now->tv_nsec / 1000);
+}
+
+static json_t *event(const struct pp_agent *a, const struct pp_pod *pod, const char *reason,
+		     const char *note)
+{
+	struct timespec now;
+	char name[300], at[48];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	time_text(at, &now);
+	/* an object's name has at most 253 characters */
+	snprintf(name, sizeof(name), "%.200s.%llx", pod->name,
+		 (unsigned long long)now.tv_sec * 1000000000ull + now.tv_nsec);
+	return json_pack("{s:s, s:s, s:{s:s, s:s}, s:s, s:s, s:s, s:s, s:s, s:s, s:s,"
+			 " s:{s:s, s:s, s:s, s:s, s:s}}",
+			 "apiVersion", "events.k8s.io/v1", "kind", "Event", "metadata", "name",
+			 name, "namespace", pod->ns, "eventTime", at, "type", "Warning", "reason",
+			 reason, "action", "LimitBandwidth", "note", note, "reportingController",
+			 "podpace", "reportingInstance", a->o.node, "regarding", "apiVersion", "v1",
+			 "kind", "Pod", "namespace", pod->ns, "name", pod->name, "uid", pod->uid);
+}
+
+void pp_agent_report(struct pp_agent *a, const struct pp_pod *pod, enum pp_dir dir)
+{
+	const struct pp_pod_limit *l = &pod->limit[dir];
+	bool invalid = l->state == PP_POD_INVALID;
+	char path[400], note[600];
+	char *text;
+	json_t *o;
+
+	snprintf(note, sizeof(note), "%s is not in force: %s", pp_pod_annotation[dir], l->why);
+	pp_log(PP_LOG_WARN, invalid ? "invalid bandwidth" : "limit not in force", "namespace",
+	       pod->ns, "pod", pod->name, "why", l->why, NULL);
+	snprintf(path, sizeof(path), "/apis/events.k8s.io/v1/namespaces/%.253s/events", pod->ns);
+	o = event(a, pod, invalid ? "InvalidBandwidth" : "BandwidthNotLimited",
+		  invalid ? l->why : note);
+	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	if (text)
+		pp_kube_request(a->kube, "POST", path, "application/json", text, on_answer, NULL);
+	free(text);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pods of this node as the API has them, what they ask for, and what has become of it.
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/tree.h"
+#include "bpf/abi.h"
+
+enum pp_pod_state {
+	PP_POD_FREE,	 /* asks for no limit */
+	PP_POD_WAITING,	 /* its cgroup is not there yet */
+	PP_POD_IN_FORCE, /* limited as it asks */
+	PP_POD_FAILED,	 /* the limit is not in force: `why` */
+	PP_POD_INVALID,	 /* what it asks for is not valid: `why` */
+	PP_N_POD_STATE,
+};
+
+/* What a pod asks for and has in one direction. */
+struct pp_pod_limit {
+	char *text;    /* the annotation as written; NULL: none */
+	char *invalid; /* what is wrong with it; NULL: nothing */
+	uint64_t rate; /* the last valid one, bytes/s; 0: there was none */
+	uint64_t asked; /* when it was first seen so, pp_now() */
+	enum pp_pod_state state;
+	uint32_t pipe; /* where it is in force; 0: nowhere */
+	char why[240];
+	uint64_t granted; /* when pp_apply() has set it, pp_now(); 0: it was so */
+	bool settled;  /* pp_apply() has come to this one */
+	bool reported; /* an event has told of this state */
+};
+
+struct pp_pod {
+	char *ns, *name, *uid;
+	char *hash; /* of a static pod's mirror: what its cgroup is called by; or NULL */
+	bool running; /* it should have a cgroup */
+	uint64_t missing; /* since when it has none, pp_now(); 0: it has one, or need not */
+	struct pp_pod_limit limit[PP_N_DIR];
+};
+
+struct pp_pods {
+	struct pp_pod **pods; /* in no order; each stays where it is while it lives */
+	size_t n, room;
+};
+
+/* The annotation of each direction. */
+extern const char *const pp_pod_annotation[PP_N_DIR];
+
+/*
+ * Takes over an object of the API, new or changed. What has not changed keeps its state. Returns
+ * the pod; NULL without memory, or if it is no pod.
+ */
+struct pp_pod *pp_pods_put(struct pp_pods *p, const json_t *object, uint64_t now);
+
+/* Forgets the pod, unless another with its name has taken its place. */
+void pp_pods_remove(struct pp_pods *p, const char *ns, const char *name, const char *uid);
+
+/* The pod that a cgroup belongs to: by its uid, or its config hash; or NULL. */
+struct pp_pod *pp_pods_find(const struct pp_pods *p, const char *uid);
+
+void pp_pods_free(struct pp_pods *p);
+
+/* Changes the state; a new one, or a new reason, is still to be reported. why: "" for none. */
+void pp_pod_set_state(struct pp_pod_limit *l, enum pp_pod_state state, const char *why);
+
+const char *pp_pod_state_name(enum pp_pod_state state);

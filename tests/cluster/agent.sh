@@ -1,0 +1,249 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# An annotated pod is limited: the DaemonSet on a real cluster, under each CNI. Limits that come,
+# change, break and go, that outlive the agent, the API server and the kubelet, and that are gone
+# after the uninstallation.
+#
+#   agent.sh [CNI...]     default bridge flannel; a cluster that is up is used as it is
+set -eu
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=../runs.sh
+. "$(dirname "$0")/../runs.sh"
+
+NS=podpace-system
+EGRESS=kubernetes.io/egress-bandwidth
+
+run_spawn() {
+	lab_spawn "$@"
+}
+
+annotate() {
+	local pod=$1
+	shift
+	k annotate pod "$pod" --overwrite "$@" >/dev/null
+}
+
+# The agent's page of a node, from where the API server is.
+page() {
+	nsenter --net=/run/netns/ppc-cp curl -sS --max-time 5 "http://$(ppc_address "$1"):9467/$2"
+}
+
+# metric NODE PATTERN: the value of the one line of /metrics that begins so
+metric() {
+	page "$1" metrics | awk -v p="$2" 'index($0, p) == 1 { print $NF }'
+}
+
+# becomes NAME SECONDS WANTED COMMAND...: the output comes to be that
+becomes() {
+	local name=$1 end=$((SECONDS + $2)) want=$3 have
+	shift 3
+	until have=$("$@" 2>/dev/null) && [ "$have" = "$want" ]; do
+		[ "$SECONDS" -lt "$end" ] || break
+		sleep 0.2
+	done
+	is "$name" "$have" "$want"
+}
+
+limit_of() {
+	metric "${POD_NODE[$1]}" "podpace_pod_limit_bytes_per_second{namespace=\"default\",pod=\"$1\""
+}
+
+agent_pod() {
+	k -n "$NS" get pod --field-selector "spec.nodeName=n$1" -o 'jsonpath={.items[0].metadata.name}'
+}
+
+# The agent's process on a node.
+agent_pid() {
+	local dir
+	for dir in "$PPC_CG/n$1"/kubepods/*/pod*/* "$PPC_CG/n$1"/kubepods/pod*/*; do
+		[ -d "$dir" ] || continue
+		while read -r pid; do
+			case $(readlink "/proc/$pid/exe") in */podpace) echo "$pid" ;; esac
+		done <"$dir/cgroup.procs"
+	done 2>/dev/null | head -n 1
+}
+
+deploy() {
+	cluster import "$LAB_BIN/podpace-image.tar"
+	k apply -k "$LAB_TOP/deploy/base" >"$LAB_TMP/apply" 2>&1 || lab_fail "deploy: $(cat "$LAB_TMP/apply")"
+	ok "the DaemonSet is ready on all nodes" \
+		k -n "$NS" rollout status daemonset/podpace --timeout=90s
+	lab_defer "k delete -k '$LAB_TOP/deploy/base' --ignore-not-found >/dev/null 2>&1"
+}
+
+# share NAME FROM TO LIMIT OPTIONS...: what arrives, of the limit, and that nothing was lost
+share() {
+	local name=$1 from=$2 to=$3 limit=$4
+	shift 4
+	traffic_between "$from" "$to" 6 "$@"
+	is_share "$name" "$(jq '.wire.rate_bps | floor' "$LAB_RECEIVE")" "$limit" 95 101
+	is "$name: sent again" "$(jq '([.segs_retrans - .loss_probes, 0] | max) + .failed' "$LAB_SEND")" 0
+}
+
+limited() {
+	pod_start a 1 "$EGRESS=100M"
+	pod_start b 1
+	pod_start c 2
+	becomes "the limit of a new pod is in force" 5 12500000 limit_of a
+	share "same node, 1 flow" a b 100M --flows 1
+	share "same node, 8 flows" a b 100M --flows 8
+	share "across nodes, 1 flow" a c 100M --flows 1
+	share "across nodes, 8 flows" a c 100M --flows 8
+}
+
+# Under load: another limit, an invalid one, none, and one again.
+changed() {
+	local down none up
+	run_start change a c 9 --flows 4
+	sleep 2
+	annotate a "$EGRESS=20M"
+	down=$(moment)
+	sleep 2.2
+	annotate a "$EGRESS-"
+	none=$(moment)
+	sleep 2
+	annotate a "$EGRESS=50M"
+	up=$(moment)
+	sleep 2.2
+	run_stop change
+	is_share "changed under load, the second after next" \
+		"$(run_rate change "$down + 1" "$down + 2")" 20M
+	is_between "removed, the second after next, Mbit/s" \
+		"$(($(run_rate change "$none + 1" "$none + 1.9") / 1000000))" 300 1000000
+	is_share "set again, the second after next" "$(run_rate change "$up + 1" "$up + 2")" 50M
+}
+
+invalid() {
+	annotate a "$EGRESS=10Mb"
+	becomes "an invalid annotation makes an event on the pod" 10 InvalidBandwidth \
+		k get events.events.k8s.io --field-selector regarding.name=a,reason=InvalidBandwidth \
+		-o 'jsonpath={.items[0].reason}'
+	diag "$(k get events.events.k8s.io --field-selector regarding.name=a,reason=InvalidBandwidth \
+		-o 'jsonpath={.items[*].note}')"
+	is "the limit before it stays" "$(limit_of a)" 6250000
+	is "and it is counted" "$(metric 1 'podpace_limits{direction="egress",state="invalid"}')" 1
+	annotate a "$EGRESS=50M"
+	annotate b kubernetes.io/ingress-bandwidth=10M
+	becomes "what is not enforced makes an event too" 10 BandwidthNotLimited \
+		k get events.events.k8s.io --field-selector regarding.name=b,reason=BandwidthNotLimited \
+		-o 'jsonpath={.items[0].reason}'
+}
+
+# Every QoS class, and a pod in its node's network.
+kinds() {
+	local pod resources
+	for pod in burstable guaranteed host; do
+		resources='{}'
+		case $pod in
+		burstable) resources='{requests: {cpu: 10m}}' ;;
+		guaranteed) resources='{limits: {cpu: 100m, memory: 64Mi}}' ;;
+		esac
+		pod_apply "$pod" 1 <<-END
+			apiVersion: v1
+			kind: Pod
+			metadata: {name: $pod, annotations: {$EGRESS: 40M}}
+			spec:
+			  nodeName: n1
+			  hostNetwork: $([ "$pod" = host ] && echo true || echo false)
+			  dnsPolicy: Default
+			  terminationGracePeriodSeconds: 0
+			  containers:
+			  - {name: main, image: "$PPC_IMAGE", imagePullPolicy: Never, resources: $resources}
+		END
+		becomes "$pod: in force" 5 5000000 limit_of "$pod"
+		is "$pod: its class" "$(k get pod "$pod" -o 'jsonpath={.status.qosClass}')" \
+			"$(case $pod in guaranteed) echo Guaranteed ;; burstable) echo Burstable ;; *) echo BestEffort ;; esac)"
+		share "$pod" "$pod" c 40M --flows 2
+	done
+	pod_delete burstable guaranteed host
+}
+
+# The next pod gets the same address: what was known of the first is not taken for it.
+recreated() {
+	local before store
+	before=$(pod_ip a)
+	pod_delete a
+	# the sandbox, and with it the address, outlives the object
+	# shellcheck disable=SC2016	# the inner shell's
+	ok "recreated: the address is free" cluster node 1 timeout 60 \
+		sh -c 'while [ -e /var/lib/cni/networks/*/"$0" ]; do sleep 0.2; done' "$before"
+	store=$(cluster node 1 sh -c 'echo /var/lib/cni/networks/*/last_reserved_ip.0')
+	cluster node 1 sh -c "echo ${before%.*}.$((${before##*.} - 1)) >$store"
+	pod_start a 1
+	is "recreated: it has the address of the one before" "$(pod_ip a)" "$before"
+	becomes "recreated: the limit before it is gone" 5 '' limit_of a
+	traffic_between a c 3 --flows 1
+	is_between "recreated: it is not limited, Mbit/s" \
+		"$(jq '.wire.rate_bps / 1e6 | floor' "$LAB_RECEIVE")" 300 1000000
+}
+
+# Without a kubelet nobody starts the agent again.
+agent_killed() {
+	annotate a "$EGRESS=100M"
+	becomes "before the agent is killed" 5 12500000 limit_of a
+	cluster stop kubelet 1
+	kill -KILL "$(agent_pid 1)"
+	share "agent killed, kubelet stopped" a c 100M --flows 4
+	annotate a "$EGRESS=30M"
+	cluster start kubelet 1
+	becomes "the next agent corrects what has changed" 60 3750000 limit_of a
+	share "by the next agent" a c 30M --flows 4
+}
+
+api_down() {
+	cluster stop api
+	share "API server down" a c 30M --flows 2
+	kill -KILL "$(agent_pid 1)"
+	becomes "an agent that begins without the API" 60 ok page 1 livez
+	share "API server down, another agent" a c 30M --flows 2
+	cluster start api
+	annotate a "$EGRESS=60M"
+	becomes "a change after the API server is back" 60 7500000 limit_of a
+}
+
+# What the agent made goes with its DaemonSet, and nothing else does it.
+uninstalled() {
+	local left
+	k -n "$NS" rollout restart daemonset/podpace >/dev/null
+	ok "a new version rolls out" k -n "$NS" rollout status daemonset/podpace --timeout=120s
+	is "the limit is there after it" "$(limit_of a)" 7500000
+	k -n "$NS" delete daemonset podpace --cascade=foreground --wait --timeout=60s >/dev/null
+	left=$(for node in 1 2; do cluster node "$node" find /sys/fs/bpf -name 'p*pace*'; done)
+	is "uninstalled: pins left" "$left" ''
+	traffic_between a c 3 --flows 1
+	is_between "uninstalled: the pod is not limited, Mbit/s" \
+		"$(jq '.wire.rate_bps / 1e6 | floor' "$LAB_RECEIVE")" 300 1000000
+	k delete -k "$LAB_TOP/deploy/base" --ignore-not-found >/dev/null 2>&1
+}
+
+one() {
+	diag "$1"
+	deploy
+	limited
+	changed
+	invalid
+	kinds
+	recreated
+	agent_killed
+	api_down
+	uninstalled
+	pod_delete a b c
+}
+
+[ -e "$LAB_BIN/podpace-image.tar" ] || lab_fail "$LAB_BIN/podpace-image.tar is missing: make image"
+[ $# -gt 0 ] || set -- bridge flannel
+if ppc_is_up; then
+	cluster_init agent
+	one "the cluster that is up"
+else
+	lab_init agent
+	lab_defer 'cluster down'
+	for cni in "$@"; do
+		cluster up --cni "$cni" >"$LAB_TMP/up" 2>&1 ||
+			lab_fail "cluster up: $(tail -n 5 "$LAB_TMP/up")"
+		one "$cni"
+		cluster down
+	done
+fi
+done_testing

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pods as the API has them: what an annotation that comes, changes, breaks and goes leads to.
+#include "agent/pods.h"
+#include "base/base.h"
+#include "tap.h"
+
+/* egress: the annotation, NULL for none. */
+static struct pp_pod *put(struct pp_pods *p, const char *name, const char *uid, const char *egress,
+			  uint64_t now)
+{
+	json_t *o = json_pack("{s:{s:s, s:s, s:s, s:{s:s*}}, s:{s:s}}", "metadata", "namespace",
+			      "shop", "name", name, "uid", uid, "annotations",
+			      "kubernetes.io/egress-bandwidth", egress, "status", "phase",
+			      "Running");
+	struct pp_pod *pod = pp_pods_put(p, o, now);
+
+	json_decref(o);
+	return pod;
+}
+
+static void test_annotation(void)
+{
+	struct pp_pods p = {};
+	struct pp_pod *pod = put(&p, "a", "u1", NULL, 1);
+	struct pp_pod_limit *l = &pod->limit[PP_EGRESS];
+
+	ok(p.n == 1 && !l->text && !l->rate, "a pod without an annotation asks for nothing");
+	ok(put(&p, "a", "u1", "100M", 2) == pod && p.n == 1, "the same pod again");
+	is_u64(l->rate, 12500000, "the rate, in bytes/s");
+	is_u64(l->asked, 2, "since when it is asked for");
+	pp_pod_set_state(l, PP_POD_IN_FORCE, "");
+	l->reported = true;
+	put(&p, "a", "u1", "100M", 3);
+	ok(l->asked == 2 && l->state == PP_POD_IN_FORCE && l->reported,
+	   "no change changes nothing");
+	put(&p, "a", "u1", "1,5G", 4);
+	ok(l->rate == 12500000 && l->invalid && strstr(l->invalid, "1,5G") &&
+		   strstr(l->invalid, "kubernetes.io/egress-bandwidth"),
+	   "one that is not valid is told, and the rate before it stays: %s", l->invalid);
+	put(&p, "a", "u1", "50M", 5);
+	ok(!l->invalid && l->rate == 6250000, "a valid one again");
+	put(&p, "a", "u1", NULL, 6);
+	ok(!l->text && !l->rate && l->state == PP_POD_FREE, "and none");
+	put(&p, "b", "u2", "999", 7);
+	ok(p.n == 2 && p.pods[1]->limit[PP_EGRESS].invalid && !p.pods[1]->limit[PP_EGRESS].rate,
+	   "a new pod with one that is out of range has no rate");
+	pp_pods_free(&p);
+}
+
+static void test_identity(void)
+{
+	struct pp_pods p = {};
+	json_t *o;
+
+	put(&p, "a", "u1", "1M", 1);
+	put(&p, "a", "u2", "2M", 2);
+	ok(p.n == 2, "a pod made anew under its name is another");
+	pp_pods_remove(&p, "shop", "a", "u1");
+	ok(p.n == 1 && pp_pods_find(&p, "u2") && !pp_pods_find(&p, "u1"),
+	   "and the end of the first is not its end");
+	pp_pods_remove(&p, "shop", "a", "u3");
+	pp_pods_remove(&p, "other", "a", "u2");
+	ok(p.n == 1, "what is not there is not removed");
+	o = json_pack("{s:{s:s, s:s, s:s, s:{s:s}}}", "metadata", "namespace", "kube-system", "name",
+		      "static-n1", "uid", "u9", "annotations", "kubernetes.io/config.hash",
+		      "0123456789abcdef0123456789abcdef");
+	ok(pp_pods_put(&p, o, 3) &&
+		   pp_pods_find(&p, "0123456789abcdef0123456789abcdef") == pp_pods_find(&p, "u9"),
+	   "a static pod is found by its hash too");
+	json_decref(o);
+	for (int i = 0; i < 300; i++) {
+		char uid[24];
+
+		snprintf(uid, sizeof(uid), "many-%d", i);
+		put(&p, uid, uid, "1M", 4);
+	}
+	ok(p.n == 302 && pp_pods_find(&p, "many-299"), "many pods");
+	pp_pods_free(&p);
+}
+
+/* Objects that no API server sends. */
+static void test_malformed(void)
+{
+	static const char *const texts[] = {
+		"{}",
+		"[]",
+		"{\"metadata\": 3}",
+		"{\"metadata\": {\"name\": \"a\", \"namespace\": \"b\"}}",
+		"{\"metadata\": {\"name\": 1, \"namespace\": \"b\", \"uid\": \"c\"}}",
+	};
+	struct pp_pods p = {};
+	json_t *o;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		o = json_loads(texts[i], 0, NULL);
+		ok(o && !pp_pods_put(&p, o, 1) && p.n == 0, "no pod: %s", texts[i]);
+		json_decref(o);
+	}
+	o = json_loads("{\"metadata\": {\"name\": \"a\", \"namespace\": \"b\", \"uid\": \"c\","
+		       " \"annotations\": {\"kubernetes.io/egress-bandwidth\": 5}}, \"status\": 7}",
+		       0, NULL);
+	ok(pp_pods_put(&p, o, 1) && !p.pods[0]->limit[PP_EGRESS].text,
+	   "an annotation that is no string is none");
+	json_decref(o);
+	pp_pods_free(&p);
+}
+
+int main(void)
+{
+	test_annotation();
+	test_identity();
+	test_malformed();
+	return done_testing();
+}
