@@ -238,10 +238,9 @@ if ppc_is_up; then
 	one "the cluster that is up"
 else
 	lab_init agent
-	lab_defer 'cluster down'
+	cluster_turn
 	for cni in "$@"; do
-		cluster up --cni "$cni" >"$LAB_TMP/up" 2>&1 ||
-			lab_fail "cluster up: $(tail -n 5 "$LAB_TMP/up")"
+		cluster_own --cni "$cni"
 		one "$cni"
 		cluster down
 	done
