@@ -56,6 +56,13 @@ run_rate() {
 		(upto($3) - upto($2)) * 8 / (($3) - ($2)) | floor"
 }
 
+# Segments that a run of traffic send (its report) sent again because they were lost: without tail
+# loss probes, and without what TCP itself found to have been overtaken and no more.
+sent_again() {
+	jq 'if .full_undos + .partial_undos + .dsack_undos + .loss_undos > 0 then 0
+		else [.segs_retrans - .loss_probes, 0] | max end + .loss_probes_repaired' "$1"
+}
+
 bits() {
 	numfmt --from=si "$1"
 }

@@ -78,7 +78,7 @@ share() {
 	shift 4
 	traffic_between "$from" "$to" 6 "$@"
 	is_share "$name" "$(jq '.wire.rate_bps | floor' "$LAB_RECEIVE")" "$limit" 95 101
-	is "$name: sent again" "$(jq '([.segs_retrans - .loss_probes, 0] | max) + .failed' "$LAB_SEND")" 0
+	is "$name: sent again" "$(sent_again "$LAB_SEND")" 0
 }
 
 limited() {

@@ -139,13 +139,6 @@ sink_start() {
 
 # --- assertions
 
-# Segments that a run sent again because they were lost. A tail loss probe is one segment that TCP
-# sends again on suspicion, when this machine is 2 ms late with an ACK; it counts if it repaired
-# something.
-sent_again() {
-	jq '([.segs_retrans - .loss_probes, 0] | max) + .loss_probes_repaired' "$1"
-}
-
 # is_clean NAME CGROUP REPORT: nothing refused but what new connections open with, and nothing sent
 # again, after the whole of a run of traffic send.
 is_clean() {

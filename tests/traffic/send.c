@@ -246,19 +246,24 @@ static json_int_t tcp_counter(const char *name)
 }
 
 /*
- * TCP sends its last segment again when an ACK is late by a few milliseconds (RFC 8985, tail loss
- * probe), as where another process has the receiver's processor. Only a probe that was answered by
- * new data alone repaired a loss.
+ * What TCP sends again without a loss. Its last segment, when an ACK is late by a few milliseconds
+ * (RFC 8985, tail loss probe), as where another process has the receiver's processor: only a probe
+ * that was answered by new data alone repaired a loss. And segments that others overtook: a veth
+ * pair queues packets on the processor that sends them, so when a socket's packets leave from
+ * another one, as when an iterator lets go of it, they may pass those before; TCP finds out, and
+ * undoes what it did to its window (RFC 3522, RFC 3708).
  */
-static const char *const probe_names[][2] = {
-	{ "loss_probes", "TCPLossProbes" },
-	{ "loss_probes_repaired", "TCPLossProbeRecovery" },
+static const char *const spurious_names[][2] = {
+	{ "loss_probes", "TCPLossProbes" },	{ "loss_probes_repaired", "TCPLossProbeRecovery" },
+	{ "full_undos", "TCPFullUndo" },	{ "partial_undos", "TCPPartialUndo" },
+	{ "dsack_undos", "TCPDSACKUndo" },	{ "loss_undos", "TCPLossUndo" },
 };
+enum { N_SPURIOUS = sizeof(spurious_names) / sizeof(spurious_names[0]) };
 
-static void probes_count(json_int_t counts[2])
+static void spurious_count(json_int_t counts[N_SPURIOUS])
 {
-	for (int i = 0; i < 2; i++)
-		counts[i] = tcp_counter(probe_names[i][1]) - counts[i];
+	for (int i = 0; i < N_SPURIOUS; i++)
+		counts[i] = tcp_counter(spurious_names[i][1]) - counts[i];
 }
 
 static json_t *stream_report(struct stream *t, json_int_t sums[4])
@@ -370,7 +375,7 @@ int send_main(const struct send_options *o)
 	struct load loads[3] = {};
 	pthread_t threads[3];
 	struct rlimit files;
-	json_int_t probes[2] = {};
+	json_int_t spurious[N_SPURIOUS] = {};
 	int64_t start, stop;
 	json_t *report;
 	int control;
@@ -401,13 +406,13 @@ int send_main(const struct send_options *o)
 		loads[i].start = start;
 		loads[i].stop = stop;
 	}
-	probes_count(probes);
+	spurious_count(spurious);
 	loads_start(loads, threads);
 	bulk_run(&s, start, stop);
-	probes_count(probes);
+	spurious_count(spurious);
 	report = streams_report(&s);
-	for (int i = 0; i < 2; i++)
-		json_object_set_new(report, probe_names[i][0], json_integer(probes[i]));
+	for (int i = 0; i < N_SPURIOUS; i++)
+		json_object_set_new(report, spurious_names[i][0], json_integer(spurious[i]));
 	for (int i = 0; i < 3; i++) {
 		if (!loads[i].o)
 			continue;
