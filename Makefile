@@ -4,7 +4,7 @@
 #   make demo       build, then show a limit at work between three pods of this machine (root)
 #   make test       everything that needs no Kubernetes: lint, unit, sim, fuzz, kube, bpf, netns, vm (root)
 #   make unit       one layer alone; so are sim, fuzz, kube, bpf, netns, vm
-#   make cluster    build a Kubernetes of two nodes and bring it up; make cluster-down (root)
+#   make cluster    build a Kubernetes of two nodes, bring it up with podpace; make cluster-down (root)
 #   make test-cluster   tests on it; see docs/cluster.md (root)
 #   make install    to $(DESTDIR)$(PREFIX)
 
@@ -131,9 +131,12 @@ test: all lint $(LAYERS:%=build-%)
 	tests/run $(LAYERS)
 
 # the programs are built once, outside the tree; CLUSTER are options, such as --cni flannel
-cluster: $(B)/podpace $(B)/traffic
+cluster: $(B)/podpace $(B)/traffic $(B)/podpace-image.tar
 	tests/cluster/build
 	tests/cluster/cluster up $(CLUSTER)
+	tests/cluster/cluster import $(B)/podpace-image.tar
+	tests/cluster/cluster k apply -k deploy/base
+	tests/cluster/cluster k -n podpace-system rollout status daemonset/podpace --timeout=90s
 
 cluster-down:
 	tests/cluster/cluster down

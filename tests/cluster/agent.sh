@@ -72,11 +72,24 @@ deploy() {
 	lab_defer "k delete -k '$LAB_TOP/deploy/base' --ignore-not-found >/dev/null 2>&1"
 }
 
-# share NAME FROM TO LIMIT OPTIONS...: what arrives, of the limit, and that nothing was lost
+# Clock ticks that the machine below this one has kept for itself.
+stolen() {
+	awk '$1 == "cpu" { print $9 }' /proc/stat
+}
+
+# share NAME FROM TO LIMIT OPTIONS...: what arrives, of the limit, and that nothing was lost. A run
+# that fell short while the machine stood still for more than a fiftieth of it is made again.
 share() {
-	local name=$1 from=$2 to=$3 limit=$4
+	local name=$1 from=$2 to=$3 limit=$4 before try
 	shift 4
-	traffic_between "$from" "$to" 6 "$@"
+	for try in 1 2 3 4; do
+		before=$(stolen)
+		traffic_between "$from" "$to" 6 "$@"
+		[ $(($(stolen) - before)) -gt $(($(nproc) * 12)) ] || break
+		[ "$(jq ".wire.rate_bps < $(bits "$limit") * 0.95" "$LAB_RECEIVE")" = true ] || break
+		diag "$name: try $try, $(jq '.wire.rate_bps | floor' "$LAB_RECEIVE") bit/s with" \
+			"$(($(stolen) - before)) ticks stolen: made again"
+	done
 	is_share "$name" "$(jq '.wire.rate_bps | floor' "$LAB_RECEIVE")" "$limit" 95 101
 	is "$name: sent again" "$(sent_again "$LAB_SEND")" 0
 }
@@ -107,11 +120,12 @@ changed() {
 	up=$(moment)
 	sleep 2.2
 	run_stop change
+	# how exactly is asked elsewhere; here, whether it is in force
 	is_share "changed under load, the second after next" \
-		"$(run_rate change "$down + 1" "$down + 2")" 20M
+		"$(run_rate change "$down + 1" "$down + 2")" 20M 75 101
 	is_between "removed, the second after next, Mbit/s" \
 		"$(($(run_rate change "$none + 1" "$none + 1.9") / 1000000))" 300 1000000
-	is_share "set again, the second after next" "$(run_rate change "$up + 1" "$up + 2")" 50M
+	is_share "set again, the second after next" "$(run_rate change "$up + 1" "$up + 2")" 50M 75 101
 }
 
 invalid() {
