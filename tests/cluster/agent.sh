@@ -72,24 +72,11 @@ deploy() {
 	lab_defer "k delete -k '$LAB_TOP/deploy/base' --ignore-not-found >/dev/null 2>&1"
 }
 
-# Clock ticks that the machine below this one has kept for itself.
-stolen() {
-	awk '$1 == "cpu" { print $9 }' /proc/stat
-}
-
-# share NAME FROM TO LIMIT OPTIONS...: what arrives, of the limit, and that nothing was lost. A run
-# that fell short while the machine stood still for more than a fiftieth of it is made again.
+# share NAME FROM TO LIMIT OPTIONS...: what arrives, of the limit, and that nothing was lost
 share() {
-	local name=$1 from=$2 to=$3 limit=$4 before try
+	local name=$1 from=$2 to=$3 limit=$4
 	shift 4
-	for try in 1 2 3 4; do
-		before=$(stolen)
-		traffic_between "$from" "$to" 6 "$@"
-		[ $(($(stolen) - before)) -gt $(($(nproc) * 12)) ] || break
-		[ "$(jq ".wire.rate_bps < $(bits "$limit") * 0.95" "$LAB_RECEIVE")" = true ] || break
-		diag "$name: try $try, $(jq '.wire.rate_bps | floor' "$LAB_RECEIVE") bit/s with" \
-			"$(($(stolen) - before)) ticks stolen: made again"
-	done
+	traffic_between "$from" "$to" 6 "$@"
 	is_share "$name" "$(jq '.wire.rate_bps | floor' "$LAB_RECEIVE")" "$limit" 95 101
 	is "$name: sent again" "$(sent_again "$LAB_SEND")" 0
 }
