@@ -19,6 +19,7 @@ struct wishes {
 /* Limits of the agent to be removed; owns the paths. */
 struct stale {
 	char **path;
+	enum pp_dir *dir;
 	size_t n;
 };
 
@@ -32,6 +33,7 @@ static void stale_free(struct stale *s)
 	for (size_t i = 0; i < s->n; i++)
 		free(s->path[i]);
 	free(s->path);
+	free(s->dir);
 }
 
 static int by_path(const void *a, const void *b)
@@ -116,13 +118,19 @@ struct compare {
 	bool thorough;
 };
 
-static int keep_stale(struct stale *s, const char *path)
+static int keep_stale(struct stale *s, const char *path, enum pp_dir dir)
 {
 	char **more = reallocarray(s->path, s->n + 1, sizeof(char *));
+	enum pp_dir *dirs;
 
 	if (!more)
 		return -ENOMEM;
 	s->path = more;
+	dirs = reallocarray(s->dir, s->n + 1, sizeof(*dirs));
+	if (!dirs)
+		return -ENOMEM;
+	s->dir = dirs;
+	s->dir[s->n] = dir;
 	s->path[s->n] = strdup(path);
 	return s->path[s->n++] ? 0 : -ENOMEM;
 }
@@ -139,7 +147,7 @@ static int compare_one(const struct pp_limit *l, void *arg)
 		return 0;
 	w = bsearch(&key, c->wishes->w, c->wishes->n, sizeof(key), by_path);
 	if (!w)
-		return p->owner == PP_OWNER_AGENT ? keep_stale(c->stale, l->path) : 0;
+		return p->owner == PP_OWNER_AGENT ? keep_stale(c->stale, l->path, l->dir) : 0;
 	if (p->owner != PP_OWNER_AGENT) {
 		w->met = true;
 		settle(w->limit, PP_POD_FAILED,
@@ -220,7 +228,7 @@ int pp_apply(const char *root, struct pp_pods *pods, const struct pp_tree *tree,
 	r = pp_limit_each(&new, compare_one, &c, e);
 	/* one that cannot be removed is stale the next time too */
 	for (size_t i = 0; !r && complete && i < stale.n; i++)
-		pp_limit_remove(&new, stale.path[i], &sockets, NULL);
+		pp_limit_remove(&new, stale.path[i], 1u << stale.dir[i], &sockets, NULL);
 	for (size_t i = 0; !r && i < wishes.n; i++) {
 		if (wishes.w[i].met)
 			continue;
@@ -251,7 +259,7 @@ static int keep_mine(const struct pp_limit *l, void *arg)
 	struct all_mine *all = arg;
 
 	if (all->d->pipes[l->pipe].owner == PP_OWNER_AGENT)
-		return l->path ? keep_stale(&all->stale, l->path) : 0;
+		return l->path ? keep_stale(&all->stale, l->path, l->dir) : 0;
 	all->others++;
 	return 0;
 }
@@ -268,7 +276,7 @@ int pp_apply_none(const char *root, struct pp_err *e)
 	if (!r)
 		r = pp_limit_each(&d, keep_mine, &all, e);
 	for (size_t i = 0; !r && i < all.stale.n; i++) {
-		r = pp_limit_remove(&d, all.stale.path[i], &sockets, e);
+		r = pp_limit_remove(&d, all.stale.path[i], 1u << all.stale.dir[i], &sockets, e);
 		if (r == -ENOENT)
 			r = 0; /* its cgroup went meanwhile */
 	}

@@ -8,7 +8,7 @@
 #include <linux/types.h>
 
 /* Part of the pin path: programs and commands that disagree on this file never meet. */
-#define PP_ABI 1
+#define PP_ABI 2
 
 enum pp_limits {
 	/* 1000 pods a node, two directions, tenants, pairs; index 0 is never used */
@@ -21,12 +21,15 @@ enum pp_limits {
 	PP_MAX_DEPTH = 32,
 	/* levels from a socket's cgroup up that are searched where there is no packet */
 	PP_MAX_WALK = 128,
+	/* prefixes of addresses whose hosts take part in feedback: two of pods and two of hosts
+	   for each of 5000 nodes, and room */
+	PP_MAX_PREFIXES = 32768,
 };
 
 enum pp_dir { PP_EGRESS, PP_INGRESS, PP_N_DIR };
 
 /* Who set a limit, and so who may take it away again unasked. */
-enum pp_owner { PP_OWNER_COMMAND, PP_OWNER_AGENT };
+enum pp_owner { PP_OWNER_COMMAND, PP_OWNER_AGENT, PP_N_OWNER };
 
 /* Why a packet was not sent. Indexes pp_pipe.refused. */
 enum pp_refusal {
@@ -110,12 +113,25 @@ _Static_assert(sizeof(struct pp_pipe) == 256, "pp_pipe is four cache lines");
 /* Value of pp_slots; the key is a cgroup id. Pipe 0 stands for none. */
 struct pp_slot {
 	__u32 pipe[PP_N_DIR];
+	__u64 identity; /* first 64 bits of the pod's UID; 0: none, or unknown */
+};
+
+/* Key of pp_prefixes: addresses whose hosts take part in feedback. IPv4 is mapped (::ffff:0:0/96). */
+struct pp_prefix {
+	__u32 len; /* bits of addr that count */
+	__u8 addr[16];
+};
+
+/* Value of pp_prefixes. */
+struct pp_prefix_info {
+	__u32 owner; /* enum pp_owner */
 };
 
 /* The one entry of pp_state. */
 struct pp_state {
 	__u64 gen;    /* changed whenever any path may have changed: sockets look theirs up again */
-	__u32 nslots; /* 0: every packet passes at once */
+	__u32 nlimits[PP_N_DIR]; /* pipes in slots, at least; 0: every packet passes at once */
+	__u32 nprefixes; /* 0: no feedback with anybody */
 	__u32 counting; /* the tcp iterator only counts sockets that it cannot give callbacks, in
 			   pp_pipe.fixed */
 	__u64 event[PP_N_EVENT];

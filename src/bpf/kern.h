@@ -45,6 +45,7 @@ struct sock {
 	struct dst_entry *sk_dst_cache;
 	struct sock_cgroup_data sk_cgrp_data;
 	unsigned long sk_max_pacing_rate;
+	int sk_rcvbuf;
 } __ksym_struct;
 
 struct inet_connection_sock;
@@ -57,11 +58,19 @@ struct minmax {
 	struct minmax_sample s[3];
 } __ksym_struct;
 
+struct tcp_rcv_rtt {
+	__u32 rtt_us;
+} __ksym_struct;
+
 struct tcp_sock {
 	struct minmax rtt_min;
 	__u8 bpf_sock_ops_cb_flags;
 	__u32 mss_cache;
 	__u32 srtt_us;
+	__u32 max_window;
+	__u32 window_clamp;
+	__u16 advmss;
+	struct tcp_rcv_rtt rcv_rtt_est; /* without a name of its own in the kernel */
 } __ksym_struct;
 
 struct seq_file;
@@ -82,11 +91,14 @@ enum pp_kernel_constants {
 	PP_SOL_SOCKET = 1,
 	PP_SOCK_STREAM = 1,
 	PP_SO_MAX_PACING_RATE = 47,
+	PP_AF_INET6 = 10,
 	PP_SOL_TCP = 6,
+	PP_TCP_WINDOW_CLAMP = 10,
 	PP_TCP_BPF_IW = 1001,
 	PP_TCP_BPF_SNDCWND_CLAMP = 1002,
 	PP_TCP_BPF_SOCK_OPS_CB_FLAGS = 1008, /* since 6.12 */
 	PP_TCP_ESTABLISHED = 1,
+	PP_TCP_SYN_SENT = 2,
 	PP_TCP_LISTEN = 10,
 	PP_UNLIMITED =
 		0x7fffffff, /* a congestion window clamp or slow start threshold that never binds */

@@ -3,24 +3,74 @@
 #pragma once
 
 /*
- * What is known of one socket. Cloned from a listener to its children (BPF_F_CLONE): a child has
- * its path from birth, before it has sent anything; its accounts are cleared when it is
+ * Sockets get callbacks even without a limit: the iterator cannot give them later on this kernel.
+ */
+const volatile __u8 pp_always = 0;
+
+/* The pipes that a socket's packets cross in one direction, and what it did in each. */
+struct pp_path {
+	__u64 gen;	/* pp_state.gen that this belongs to; 0: none */
+	__u64 identity; /* of the innermost cgroup that has one; 0: none */
+	__u32 n;	/* pipes on the path */
+	__u32 local;	/* both ends in this network namespace: not counted */
+	__u32 pipe[PP_MAX_PATH];
+	struct pp_share share[PP_MAX_PATH];
+};
+
+/*
+ * What is known of one socket as a sender. Cloned from a listener to its children (BPF_F_CLONE): a
+ * child has its path from birth, before it has sent anything; its accounts are cleared when it is
  * established.
  */
 struct pp_flow {
-	__u64 gen; /* pp_state.gen that the path belongs to; 0: none */
-	__u64 vt;  /* own clock of a socket without a pace: when what it sent has left at its share,
+	struct pp_path path;
+	__u64 vt; /* own clock of a socket without a pace: when what it sent has left at its share,
 		      ns */
 	__u64 app_cap; /* SO_MAX_PACING_RATE the application asked for, bytes/s; 0: nothing */
 	__u32 rate;    /* pace that was set on the socket, bytes/s; 0: none */
 	__u32 window;  /* congestion window clamp that was set; 0: none */
 	__u32 shrinks; /* it was told of congestion, to shrink its window to the clamp */
-	__u8 n;	      /* pipes on the path */
-	__u8 control; /* enum pp_control */
-	__u8 opened;  /* its unpaced first segments are over */
-	__u8 local;   /* both ends in this network namespace: not counted */
-	__u32 pipe[PP_MAX_PATH];
-	struct pp_share share[PP_MAX_PATH];
+	__u8 control;  /* enum pp_control */
+	__u8 opened;   /* its unpaced first segments are over */
+	__u16 pad;
+};
+
+/* What is known of one socket as a receiver. */
+struct pp_inflow {
+	struct pp_path path;
+	__u64 vt;	/* own clock of a socket whose sender nothing paces, ns */
+	__u64 bytes;	/* received, L3 */
+	__u64 hold_at;	/* its window was last computed, ns; 0: never */
+	__u64 hold_bytes; /* value of bytes then */
+	__u32 window;	/* receive window, in bytes, that its sender is held by; 0: none */
+	__u32 paced;	/* its sender takes part: it hears the rate */
+};
+
+/* A connection with a host that takes part in feedback, or may: its address is in pp_prefixes. */
+struct pp_link {
+	__u64 identity; /* of the pod at the other end; 0: it has not said */
+	__u64 told;	/* rate it has told us, bytes/s; 0: nothing, ~0: no limit */
+	__u64 told_at;	/* when that was last said, or last doubled, ns */
+	__u16 said;	/* what we told it (pp_wire_pack()); 0: nothing */
+	__u8 takes_part; /* the other end has said hello */
+	__u8 hellos;	/* that we have still to say */
+	__u8 ends;	/* times that we have still to say that there is no limit */
+	__u8 fresh;	/* what it has told came with its hello: from before our first data */
+	__u16 pad;
+};
+
+/* The SYN that this CPU has just received: what its SYN-ACK, which has no socket, shall say. */
+struct pp_syn {
+	__u64 at;	/* ns */
+	__u64 identity;
+	__u64 rate;	/* as pp_wire.rate */
+	__u32 address;	/* last 32 bits of the other end's, network order */
+	__u32 ports;	/* of the other end, of this one: network order */
+};
+
+union pp_record {
+	struct pp_flow flow;
+	struct pp_inflow inflow;
 };
 
 enum pp_control {
@@ -59,12 +109,41 @@ struct {
 	__type(value, struct pp_flow);
 } pp_flows SEC(".maps");
 
-/* Stands in for the record of a socket that there was no memory for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct pp_inflow);
+} pp_inflows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct pp_link);
+} pp_links SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PP_MAX_PREFIXES);
+	__type(key, struct pp_prefix);
+	__type(value, struct pp_prefix_info);
+} pp_prefixes SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pp_flow);
+	__type(value, struct pp_syn);
+} pp_syns SEC(".maps");
+
+/* Stands in for the record of a socket that there was no memory for, either kind. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, union pp_record);
 } pp_scratch SEC(".maps");
 
 static __always_inline struct pp_state *state(void)
@@ -82,14 +161,14 @@ static __always_inline void event(enum pp_event e)
 		__sync_fetch_and_add(&st->event[e], 1);
 }
 
-/* Entry i of the flow's path, or NULL. */
-static __always_inline struct pp_pipe *pipe_at(const struct pp_flow *f, __u32 i)
+/* Entry i of the path, or NULL. */
+static __always_inline struct pp_pipe *pipe_at(const struct pp_path *path, __u32 i)
 {
 	__u32 k;
 
-	if (i >= f->n || i >= PP_MAX_PATH)
+	if (i >= path->n || i >= PP_MAX_PATH)
 		return NULL;
-	k = f->pipe[i];
+	k = path->pipe[i];
 	return bpf_map_lookup_elem(&pp_pipes, &k);
 }
 

@@ -6,22 +6,27 @@
  * cgroup's id to its pipes. The programs are attached once, at the root, and inherited by every
  * cgroup below, now or later:
  *
- *   egress.h   counts each packet in the pipes of its path and runs the law (law.h); holds what has
- * no pace tcp.h      tells each TCP connection its rate, at every RTT sample; the iterator does so
- * for those already there sockopt.h  keeps an application from lifting the pace, and honours what
- * it asked for
+ *   egress.h    counts each packet that is sent in the pipes of its path and runs the law (law.h);
+ *               holds what has no pace
+ *   ingress.h   the same for each packet that is received
+ *   tcp.h       tells each TCP connection its rate, at every RTT sample; the iterator does so for
+ *               those already there
+ *   feedback.h  tells the sender at the other end its rate, and hears what the other end tells
+ *   window.h    holds a sender that does not hear
+ *   sockopt.h   keeps an application from lifting the pace, and honours what it asked for
  *
- * Who writes what. User space: configuration of a pipe, pp_slots, pp_state.gen and nslots. The
- * egress program: clocks, sums and counters of pipes, atomically, from every CPU; control state of
- * a pipe from the one CPU that wins the end of an epoch; the shares in a socket's record, under the
- * socket's lock for TCP, without one for UDP, where a lost race costs a packet's worth of
- * accounting. sockops and the iterator: the rest of a socket's record, under the socket's lock. A
- * path that is one generation old costs at most the packets in flight between the change and the
- * next packet.
+ * Who writes what. User space: configuration of a pipe, pp_slots, pp_prefixes, pp_state.gen,
+ * nlimits and nprefixes. The packet programs: clocks, sums and counters of pipes, atomically, from
+ * every CPU; control state of a pipe from the one CPU that wins the end of an epoch; the shares in
+ * a socket's record, under the socket's lock for TCP that is sent, without one for the rest, where
+ * a lost race costs a packet's worth of accounting. sockops and the iterator: the rest of a
+ * socket's records, under the socket's lock. A path that is one generation old costs at most the
+ * packets in flight between the change and the next packet.
  */
 #include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/in.h>
+#include <linux/tcp.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_core_read.h>
@@ -29,10 +34,15 @@
 
 #include "abi.h"
 #include "law.h"
+#include "wire.h"
 #include "kern.h"
 #include "maps.h"
 #include "path.h"
+#include "packet.h"
 #include "egress.h"
+#include "ingress.h"
+#include "window.h"
+#include "feedback.h"
 #include "tcp.h"
 #include "sockopt.h"
 
@@ -48,18 +58,22 @@ int BPF_PROG(pp_rmdir, struct cgroup *cg)
 	__u64 id = cg->kn->id;
 	struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &id);
 	struct pp_state *st = state();
-	struct pp_pipe *p;
+	struct pp_slot was;
 
 	if (!slot || !st)
 		return 0;
+	was = *slot;
+	if (bpf_map_delete_elem(&pp_slots, &id))
+		return 0;
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
-		__u32 k = slot->pipe[dir];
+		__u32 k = was.pipe[dir];
+		struct pp_pipe *p = k ? bpf_map_lookup_elem(&pp_pipes, &k) : NULL;
 
-		if (k && (p = bpf_map_lookup_elem(&pp_pipes, &k)))
-			p->rate = 0;
+		if (!p)
+			continue;
+		p->rate = 0;
+		__sync_fetch_and_add(&st->nlimits[dir], -1);
 	}
-	if (!bpf_map_delete_elem(&pp_slots, &id))
-		__sync_fetch_and_add(&st->nslots, -1);
 	__sync_fetch_and_add(&st->gen, 1);
 	event(PP_EVENT_SLOT_FREED);
 	return 0;

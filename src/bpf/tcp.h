@@ -10,11 +10,6 @@
  */
 #pragma once
 
-/*
- * Sockets get callbacks even without a limit: the iterator cannot give them later on this kernel.
- */
-const volatile __u8 pp_always = 0;
-
 /* of a segment, at most: IPv6, TCP and its options */
 #define PP_HEADERS 100ULL
 
@@ -24,6 +19,8 @@ enum pp_sockops_flags {
 
 /* What is known of a connection, and what it shall have: 0 for no pace, no clamp. */
 struct order {
+	__u64 told; /* by the other end; ~0: nothing */
+	__u32 fresh; /* before our first data */
 	__u32 srtt_us;
 	__u32 min_rtt_us;
 	__u32 mss;
@@ -33,26 +30,28 @@ struct order {
 
 __noinline int pp_order_of(struct pp_flow *f, struct order *o)
 {
-	__u64 rate = ~0ULL, now = bpf_ktime_get_ns();
-	int young = 0;
+	__u64 rate, now = bpf_ktime_get_ns();
+	int young;
 
 	if (!f || !o)
 		return 0;
 	o->rate = o->window = 0;
-	if (f->local)
+	if (f->path.local)
 		return 0;
+	rate = o->told;
+	young = o->fresh;
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
-		struct pp_pipe *p = pipe_at(f, i);
+		struct pp_pipe *p = pipe_at(&f->path, i);
 		__u64 r;
 
 		if (!p)
 			break;
 		if (!in_force(p, now))
 			continue;
-		r = pp_pace_in(p, &f->share[i], now);
+		r = pp_pace_in(p, &f->path.share[i], now);
 		if (r < rate) {
 			rate = r;
-			young = pp_law_young(p, &f->share[i]);
+			young = pp_law_young(p, &f->path.share[i]);
 		}
 	}
 	if (rate == ~0ULL)
@@ -85,10 +84,11 @@ __noinline int pp_order_of(struct pp_flow *f, struct order *o)
 		__err;                                                                             \
 	})
 
-static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct pp_flow *f)
+static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct pp_flow *f,
+				 const struct pp_link *l)
 {
 	struct bpf_tcp_sock *tp = bpf_tcp_sock(sk);
-	struct order o = { 0 };
+	struct order o = { .told = told(l), .fresh = l && l->fresh };
 
 	if (!tp)
 		return;
@@ -127,57 +127,147 @@ static __always_inline void remember_cap(struct tcp_sock *tp, struct pp_flow *f)
 static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, __u64 gen)
 {
 	remember_cap(tp, f);
-	f->local =
-		BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
-	return path_of_sock(tp, f, gen);
+	return path_of_sock(tp, &f->path, gen, PP_EGRESS);
+}
+
+/* As a sender: its path, and what it may send. Returns the callbacks that it needs. */
+static __always_inline int begin_flow(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
+				      struct tcp_sock *tp, struct pp_state *st, struct pp_link *l)
+{
+	struct pp_flow *f;
+	int iw;
+
+	if (!st->nlimits[PP_EGRESS] && told(l) == ~0ULL)
+		return 0;
+	f = bpf_sk_storage_get(&pp_flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!f) {
+		event(PP_EVENT_NO_STORAGE);
+		return 0;
+	}
+	/* a child has its listener's record; what the SYN or SYN-ACK cost is no part of the flow */
+	__builtin_memset(f->path.share, 0, sizeof(f->path.share));
+	f->opened = 0;
+	f->control = PP_FREE;
+	f->rate = f->window = 0;
+	look_up(tp, f, st->gen);
+	if (f->path.local || (!f->path.n && told(l) == ~0ULL))
+		return 0;
+	pace(ctx, sk, f, l);
+	iw = f->window;
+	if (iw && iw < PP_UNPACED)
+		bpf_setsockopt(ctx, PP_SOL_TCP, PP_TCP_BPF_IW, &iw, sizeof(iw));
+	return PP_CALLBACKS;
+}
+
+/* As a receiver. */
+static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp,
+					struct pp_state *st, const struct pp_link *l)
+{
+	struct pp_inflow *in;
+
+	if (!st->nlimits[PP_INGRESS])
+		return 0;
+	in = bpf_sk_storage_get(&pp_inflows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!in) {
+		event(PP_EVENT_NO_STORAGE);
+		return 0;
+	}
+	__builtin_memset(in->path.share, 0, sizeof(in->path.share));
+	in->window = 0;
+	in->hold_at = 0;
+	in->paced = l && l->takes_part;
+	path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
+	return in->path.n && !in->path.local ? BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG : 0;
 }
 
 static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 					struct pp_state *st)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	struct pp_flow *f;
-	int iw;
+	int flags = pp_always ? PP_CALLBACKS | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG : 0;
+	struct pp_link *l;
 
-	if (!st->nslots || !tp)
-		goto callbacks;
-	f = bpf_sk_storage_get(&pp_flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!f) {
-		event(PP_EVENT_NO_STORAGE);
-		goto callbacks;
-	}
-	/* a child has its listener's record; what the SYN or SYN-ACK cost is no part of the flow */
-	__builtin_memset(f->share, 0, sizeof(f->share));
-	f->opened = 0;
-	f->control = PP_FREE;
-	f->rate = f->window = 0;
-	look_up(tp, f, st->gen);
-	if (!f->n || f->local)
-		goto callbacks;
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | PP_CALLBACKS);
-	pace(ctx, sk, f);
-	iw = f->window;
-	if (iw && iw < PP_UNPACED)
-		bpf_setsockopt(ctx, PP_SOL_TCP, PP_TCP_BPF_IW, &iw, sizeof(iw));
-	return;
-callbacks:
-	if (pp_always)
-		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | PP_CALLBACKS);
+	if (!tp)
+		return;
+	l = meet(ctx, sk, st);
+	if (l)
+		flags |= BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG |
+			 BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
+	flags |= begin_inflow(sk, tp, st, l);
+	/* before the flow: pace() may find that a callback is not needed */
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
+	flags = begin_flow(ctx, sk, tp, st, l);
+	if (flags)
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
 }
 
 /* The connection ends: it is none of those that share its pipes any more. */
-__noinline int pp_leave(struct pp_flow *f)
+__noinline int pp_leave(struct pp_path *path)
 {
-	if (!f)
+	if (!path)
 		return 0;
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
-		struct pp_pipe *p = pipe_at(f, i);
+		struct pp_pipe *p = pipe_at(path, i);
 
 		if (!p)
 			break;
-		pp_law_leave(p, &f->share[i]);
+		pp_law_leave(p, &path->share[i]);
 	}
 	return 0;
+}
+
+/* A round trip was measured, or the other end has said another rate: the pace follows. */
+static __always_inline void repace(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
+				   struct pp_state *st, struct pp_link *l)
+{
+	int create = st->nlimits[PP_EGRESS] || told(l) != ~0ULL;
+	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, sk, 0,
+					       create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	struct tcp_sock *tp;
+
+	if (!f)
+		return;
+	if (f->path.gen != st->gen && (tp = bpf_skc_to_tcp_sock(sk)))
+		look_up(tp, f, st->gen);
+	pace(ctx, sk, f, l);
+}
+
+static __always_inline void on_round_trip(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
+					  struct pp_state *st)
+{
+	struct pp_link *l = bpf_sk_storage_get(&pp_links, sk, 0, 0);
+
+	if (l)
+		miss(l);
+	repace(ctx, sk, st, l);
+}
+
+static __always_inline void on_option(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
+				      struct pp_state *st)
+{
+	struct pp_link *l = hear(ctx, sk);
+
+	if (!l)
+		return;
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | PP_CALLBACKS);
+	repace(ctx, sk, st, l);
+}
+
+static __always_inline void on_end(struct bpf_sock *sk)
+{
+	struct pp_inflow *in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0);
+	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
+
+	if (f)
+		pp_leave(&f->path);
+	if (in)
+		pp_leave(&in->path);
+}
+
+static __always_inline void want_options(struct bpf_sock_ops *ctx)
+{
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags |
+					       BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 }
 
 SEC("sockops")
@@ -185,42 +275,55 @@ int pp_sockops(struct bpf_sock_ops *ctx)
 {
 	struct pp_state *st = state();
 	struct bpf_sock *sk = ctx->sk;
-	struct tcp_sock *tp;
-	struct pp_flow *f;
 
-	if (!st || !sk)
+	if (!st)
+		return 1;
+	/* these come without a full socket too, for SYN-ACKs */
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
+		reserve(ctx, st);
+		return 1;
+	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
+		write(ctx, st);
+		return 1;
+	}
+	if (!sk)
 		return 1;
 	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		if (st->nprefixes && is_known(ctx))
+			want_options(ctx);
+		return 1;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		if (st->nprefixes || pp_always)
+			want_options(ctx);
+		return 1;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		established(ctx, sk, st);
 		return 1;
+	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
+		on_option(ctx, sk, st);
+		return 1;
 	case BPF_SOCK_OPS_RTT_CB:
-		f = bpf_sk_storage_get(&pp_flows, sk, 0,
-				       st->nslots ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-		if (!f)
-			return 1;
-		if (f->gen != st->gen && (tp = bpf_skc_to_tcp_sock(sk)))
-			look_up(tp, f, st->gen);
-		pace(ctx, sk, f);
+		on_round_trip(ctx, sk, st);
 		return 1;
 	case BPF_SOCK_OPS_STATE_CB:
-		if (ctx->args[0] != PP_TCP_ESTABLISHED)
-			return 1;
-		f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
-		if (f)
-			pp_leave(f);
+		if (ctx->args[0] == PP_TCP_ESTABLISHED)
+			on_end(sk);
 		return 1;
 	}
 	return 1;
 }
 
-static __always_inline int has_callbacks(struct tcp_sock *tp)
+/* Gives the socket these callbacks beside those that it has. Has it them now? */
+static __always_inline int add_callbacks(struct tcp_sock *tp, int flags)
 {
-	int flags = PP_CALLBACKS;
+	int has = BPF_CORE_READ(tp, bpf_sock_ops_cb_flags);
 
-	if (BPF_CORE_READ(tp, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_RTT_CB_FLAG)
+	if ((has & flags) == flags)
 		return 1;
+	flags |= has;
 	return !bpf_setsockopt(tp, PP_SOL_TCP, PP_TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
 }
 
@@ -235,7 +338,7 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 	if (!f || !o)
 		return 0;
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
-		struct pp_pipe *p = pipe_at(f, i);
+		struct pp_pipe *p = pipe_at(&f->path, i);
 
 		if (!p)
 			break;
@@ -258,7 +361,7 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 static __always_inline int iter_obey(struct tcp_sock *tp, struct pp_flow *f, struct order *o,
 				     int callbacks)
 {
-	int none = 0;
+	int flags = BPF_CORE_READ(tp, bpf_sock_ops_cb_flags) & ~PP_CALLBACKS;
 
 	if (OBEY(tp, f, o)) {
 		f->control = PP_FREE;
@@ -271,8 +374,49 @@ static __always_inline int iter_obey(struct tcp_sock *tp, struct pp_flow *f, str
 	}
 	f->control = PP_FREE;
 	if (!pp_always)
-		bpf_setsockopt(tp, PP_SOL_TCP, PP_TCP_BPF_SOCK_OPS_CB_FLAGS, &none, sizeof(none));
+		bpf_setsockopt(tp, PP_SOL_TCP, PP_TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
 	return PP_MARK_FREED;
+}
+
+/* What comes in: the connection is to be asked before it acknowledges. Returns a mark, or 0. */
+static __always_inline int iter_in(struct tcp_sock *tp, struct pp_state *st)
+{
+	struct pp_inflow *in = bpf_sk_storage_get(
+		&pp_inflows, tp, 0, st->nlimits[PP_INGRESS] ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+
+	if (!in)
+		return 0;
+	path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
+	/* the last one, after a limit, tells of its end */
+	if (!in->path.n || in->path.local)
+		return 0;
+	if (add_callbacks(tp, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG))
+		return PP_MARK_HELD;
+	return PP_MARK_FIXED;
+}
+
+static __always_inline int iter_out(struct tcp_sock *tp, struct pp_state *st)
+{
+	struct pp_link *l = bpf_sk_storage_get(&pp_links, tp, 0, 0);
+	struct order o = { .told = told(l), .fresh = l && l->fresh };
+	int create = st->nlimits[PP_EGRESS] || o.told != ~0ULL, callbacks = 1;
+	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, tp, 0,
+					       create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+
+	if (!f)
+		return 0;
+	if (f->control != PP_HELD)
+		f->opened = 1;
+	look_up(tp, f, st->gen);
+	o.srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
+	o.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
+	o.mss = BPF_CORE_READ(tp, mss_cache);
+	pp_order_of(f, &o);
+	if (o.rate && !(callbacks = add_callbacks(tp, PP_CALLBACKS)))
+		pp_order_fixed(f, &o, st->counting);
+	if (st->counting || (!o.rate && !f->rate))
+		return 0;
+	return iter_obey(tp, f, &o, callbacks);
 }
 
 /*
@@ -284,32 +428,24 @@ int pp_iter_tcp(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *skc = ctx->sk_common;
 	struct pp_state *st = state();
-	int callbacks = 1;
 	struct tcp_sock *tp;
-	struct pp_flow *f;
-	struct order o;
 	char mark;
 
-	if (!skc || !st || skc->skc_state == PP_TCP_LISTEN)
+	if (!skc || !st)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(skc);
 	if (!tp)
 		return 0;
-	f = bpf_sk_storage_get(&pp_flows, tp, 0, st->nslots ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (!f)
+	if (skc->skc_state == PP_TCP_LISTEN) {
+		if (st->nprefixes)
+			add_callbacks(tp, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 		return 0;
-	if (f->control != PP_HELD)
-		f->opened = 1;
-	look_up(tp, f, st->gen);
-	o.srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
-	o.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
-	o.mss = BPF_CORE_READ(tp, mss_cache);
-	pp_order_of(f, &o);
-	if (o.rate && !(callbacks = has_callbacks(tp)))
-		pp_order_fixed(f, &o, st->counting);
-	if (st->counting || (!o.rate && !f->rate))
-		return 0;
-	mark = iter_obey(tp, f, &o, callbacks);
-	bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
+	}
+	mark = iter_in(tp, st);
+	if (mark && !st->counting)
+		bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
+	mark = iter_out(tp, st);
+	if (mark)
+		bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
 	return 0;
 }

@@ -17,11 +17,13 @@ struct pp_args {
 	char *root;	       /* --root, normalized; "/" by default */
 	enum pp_format format; /* -o */
 	bool rate_set[PP_N_DIR];
-	uint64_t rate[PP_N_DIR]; /* --egress, bytes/s */
+	uint64_t rate[PP_N_DIR]; /* --egress, --ingress, bytes/s */
 	uint64_t for_ns;	 /* --for; 0: for ever */
 	uint64_t interval_ns;	 /* --interval; 0: the command's default */
 	uint64_t count;		 /* --count; 0: for ever */
-	const char *node;	 /* --node; these four are NULL if not given */
+	unsigned int dirs;	 /* --direction: bits 1 << enum pp_dir; all if not given */
+	const char *add, *remove; /* --add, --remove: prefixes with commas between */
+	const char *node;	 /* --node; these, and those above, are NULL if not given */
 	const char *kubeconfig;	 /* --kubeconfig */
 	const char *listen;	 /* --listen */
 	const char *daemonset;	 /* --daemonset */
@@ -41,6 +43,7 @@ struct pp_cmd {
 int pp_cmd_agent(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_unlimit(const struct pp_args *args, struct pp_err *e);
+int pp_cmd_peers(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_status(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_top(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_unload(const struct pp_args *args, struct pp_err *e);

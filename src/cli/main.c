@@ -8,12 +8,16 @@
 #include "base/base.h"
 #include "base/qty.h"
 #include "cli/cmd.h"
+#include "cli/sample.h"
 
 static const struct pp_cmd cmds[] = {
-	{ "limit", "TARGET --egress RATE [--for DURATION]", "ef", true, pp_cmd_limit },
-	{ "unlimit", "TARGET", "", true, pp_cmd_unlimit },
+	{ "limit", "TARGET [--egress RATE] [--ingress RATE] [--for DURATION]", "efg", true,
+	  pp_cmd_limit },
+	{ "unlimit", "TARGET [--direction egress|ingress]", "t", true, pp_cmd_unlimit },
 	{ "status", "[-o text|json]", "o", false, pp_cmd_status },
 	{ "top", "[--interval DURATION] [--count N] [-o text|json]", "oin", false, pp_cmd_top },
+	{ "peers", "[--add PREFIX,...] [--remove PREFIX,...] [-o text|json]", "aox", false,
+	  pp_cmd_peers },
 	{ "agent", "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME]",
 	  "dklm", false, pp_cmd_agent },
 	{ "unload", "", "", false, pp_cmd_unload },
@@ -26,6 +30,9 @@ static const struct option options[] = {
 	{ "egress", required_argument, NULL, 'e' },
 	{ "ingress", required_argument, NULL, 'g' },
 	{ "for", required_argument, NULL, 'f' },
+	{ "direction", required_argument, NULL, 't' },
+	{ "add", required_argument, NULL, 'a' },
+	{ "remove", required_argument, NULL, 'x' },
 	{ "interval", required_argument, NULL, 'i' },
 	{ "count", required_argument, NULL, 'n' },
 	{ "node", required_argument, NULL, 'm' },
@@ -89,6 +96,19 @@ static int parse_format(const char *s, enum pp_format *ret, struct pp_err *e)
 	return pp_err_set(e, -EINVAL, "output format \"%s\"; valid are text and json", shown);
 }
 
+static int parse_direction(const char *s, unsigned int *ret, struct pp_err *e)
+{
+	char shown[64];
+
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		if (strcmp(s, pp_dir_name(dir)) == 0) {
+			*ret = 1u << dir;
+			return 0;
+		}
+	pp_err_escape(shown, sizeof(shown), s, strlen(s));
+	return pp_err_set(e, -EINVAL, "direction \"%s\"; valid are egress and ingress", shown);
+}
+
 static int parse_option(int opt, const char *value, struct pp_args *args, struct pp_err *e)
 {
 	switch (opt) {
@@ -101,6 +121,17 @@ static int parse_option(int opt, const char *value, struct pp_args *args, struct
 	case 'e':
 		args->rate_set[PP_EGRESS] = true;
 		return pp_rate_parse(value, &args->rate[PP_EGRESS], e);
+	case 'g':
+		args->rate_set[PP_INGRESS] = true;
+		return pp_rate_parse(value, &args->rate[PP_INGRESS], e);
+	case 't':
+		return parse_direction(value, &args->dirs, e);
+	case 'a':
+		args->add = value;
+		return 0;
+	case 'x':
+		args->remove = value;
+		return 0;
 	case 'f':
 		return pp_duration_parse(value, &args->for_ns, e);
 	case 'i':
@@ -155,10 +186,6 @@ static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_arg
 			usage(stdout);
 			exit(0);
 		}
-		if (opt == 'g')
-			return pp_err_set(
-				e, -EDOM,
-				"--ingress is not built yet: limits are on what a cgroup sends (--egress)");
 		r = parse_option(opt, optarg, args, e);
 		if (r)
 			return r;
@@ -189,7 +216,7 @@ static void args_free(struct pp_args *args)
 
 int main(int argc, char **argv)
 {
-	_cleanup_(args_free) struct pp_args args = { .format = PP_TEXT };
+	_cleanup_(args_free) struct pp_args args = { .format = PP_TEXT, .dirs = PP_ALL_DIRS };
 	const struct pp_cmd *cmd = NULL;
 	struct pp_err e = { "" };
 	int r;

@@ -9,5 +9,5 @@ int pp_cmd_unlimit(const struct pp_args *args, struct pp_err *e)
 	struct pp_socket_count sockets = { 0 };
 	int r = pp_datapath_open(args->root, PP_REPAIR, &d, e);
 
-	return r ? r : pp_limit_remove(&d, args->target, &sockets, e);
+	return r ? r : pp_limit_remove(&d, args->target, args->dirs, &sockets, e);
 }

@@ -17,7 +17,8 @@
 #include "kernel/pins.h"
 #include "podpace.skel.h"
 
-static const char *const map_names[] = { "pp_pipes", "pp_state", "pp_slots", "pp_flows" };
+static const char *const map_names[] = { "pp_pipes",  "pp_state",    "pp_slots", "pp_flows",
+					 "pp_inflows", "pp_links", "pp_prefixes" };
 
 /* The programs. `attach` is BPF_CGROUP_*, or -1 for one that is not attached to a cgroup. */
 static const struct {
@@ -26,6 +27,7 @@ static const struct {
 	bool optional;
 } progs[] = {
 	{ "pp_egress", BPF_CGROUP_INET_EGRESS, false },
+	{ "pp_ingress", BPF_CGROUP_INET_INGRESS, false },
 	{ "pp_sockops", BPF_CGROUP_SOCK_OPS, false },
 	{ "pp_setsockopt", BPF_CGROUP_SETSOCKOPT, false },
 	{ "pp_getsockopt", BPF_CGROUP_GETSOCKOPT, false },
@@ -68,6 +70,8 @@ void pp_datapath_close(struct pp_datapath *d)
 		munmap(d->state, sysconf(_SC_PAGESIZE));
 	if (d->slots_fd >= 0)
 		close(d->slots_fd);
+	if (d->prefixes_fd >= 0)
+		close(d->prefixes_fd);
 	if (d->iter_fd >= 0)
 		close(d->iter_fd);
 	pp_cgroupfs_close(&d->cgroupfs);
@@ -139,10 +143,11 @@ static void *map_array(const char *dir, const char *name, size_t size)
 static int adopt(struct pp_datapath *d, struct pp_err *e)
 {
 	d->slots_fd = get_pin(d->dir, "pp_slots");
+	d->prefixes_fd = get_pin(d->dir, "pp_prefixes");
 	d->iter_fd = get_pin(d->dir, "pp_iter_tcp");
 	d->pipes = map_array(d->dir, "pp_pipes", sizeof(*d->pipes) * PP_MAX_PIPES);
 	d->state = map_array(d->dir, "pp_state", sysconf(_SC_PAGESIZE));
-	if (d->slots_fd < 0 || !d->pipes || !d->state)
+	if (d->slots_fd < 0 || d->prefixes_fd < 0 || !d->pipes || !d->state)
 		return pp_err_set(e, -EIO, "%s: the pinned datapath cannot be opened: %s", d->dir,
 				  strerror(errno));
 	return 0;

@@ -26,6 +26,7 @@ struct pp_datapath {
 	char *dir;   /* where it is pinned */
 	int lock_fd; /* the bpf file system, locked; -1 once released */
 	int slots_fd;
+	int prefixes_fd;
 	int iter_fd; /* link of the tcp iterator; -1 if it is not pinned, after PP_ADOPT only */
 	struct pp_pipe *pipes;	/* PP_MAX_PIPES, shared with the kernel */
 	struct pp_state *state; /* shared with the kernel */
@@ -34,7 +35,7 @@ struct pp_datapath {
 /* A datapath that is not open: what pp_datapath_close() leaves, and may be given. */
 #define PP_DATAPATH_INIT                                                                           \
 	((struct pp_datapath){                                                                     \
-		.cgroupfs = { .fd = -1 }, .lock_fd = -1, .slots_fd = -1, .iter_fd = -1 })
+		.cgroupfs = { .fd = -1 }, .lock_fd = -1, .slots_fd = -1, .prefixes_fd = -1, .iter_fd = -1 })
 
 /*
  * Opens the datapath attached at cgroup `root` (normalized path, "/" for the whole host). A repair

@@ -44,34 +44,41 @@ static bool slot_empty(const struct pp_slot *s)
 	for (int dir = 0; dir < PP_N_DIR; dir++)
 		if (s->pipe[dir])
 			return false;
-	return true;
+	return !s->identity;
 }
 
-/* Writes the slot, or removes it when it has no pipe left. 0 or -errno. */
+/* A direction has `more` or, with -1, one limit less. */
+static void count_limits(struct pp_datapath *d, int dir, int more)
+{
+	__atomic_fetch_add(&d->state->nlimits[dir], (__u32)more, __ATOMIC_SEQ_CST);
+}
+
+/* Writes the slot, or removes it when it has nothing left. 0 or -errno. */
 static int slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
 {
-	struct pp_slot old;
+	struct pp_slot old = {};
 	bool was = bpf_map_lookup_elem(d->slots_fd, &id, &old) == 0;
 	int r = 0;
 
 	/*
-	 * The programs pass everything while nslots is 0: it is never less than the number of
-	 * slots, wherever the command is killed
+	 * The programs pass everything while a direction has no limit: nlimits is never less than
+	 * their number, wherever the command is killed
 	 */
-	if (slot_empty(s)) {
-		if (was && bpf_map_delete_elem(d->slots_fd, &id) == 0)
-			__atomic_fetch_sub(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
-	} else {
-		if (!was)
-			__atomic_fetch_add(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
-		if (bpf_map_update_elem(d->slots_fd, &id, s, BPF_ANY)) {
-			r = -errno;
-			if (!was)
-				__atomic_fetch_sub(&d->state->nslots, 1, __ATOMIC_SEQ_CST);
-		}
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		if (s->pipe[dir] && !old.pipe[dir])
+			count_limits(d, dir, 1);
+	if (!slot_empty(s))
+		r = bpf_map_update_elem(d->slots_fd, &id, s, BPF_ANY) ? -errno : 0;
+	else if (was && bpf_map_delete_elem(d->slots_fd, &id))
+		r = -ENOENT; /* its cgroup went this moment, and has counted it */
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		bool had = old.pipe[dir], has = s->pipe[dir];
+
+		if (r ? has && !had : had && !has)
+			count_limits(d, dir, -1);
 	}
 	paths_changed(d);
-	return r;
+	return slot_empty(s) ? 0 : r;
 }
 
 static void pipe_free(struct pp_datapath *d, uint32_t k)
@@ -100,11 +107,11 @@ static bool has_slot(const struct pp_datapath *d, uint32_t k)
 static void reconcile(struct pp_datapath *d)
 {
 	uint64_t id = 0, next;
-	uint32_t n = 0;
-	bool more = bpf_map_get_next_key(d->slots_fd, NULL, &next) == 0;
+	uint32_t n[PP_N_DIR] = {};
+	bool more = bpf_map_get_next_key(d->slots_fd, NULL, &next) == 0, changed = false;
 
 	while (more) {
-		struct pp_slot slot = { { 0 } };
+		struct pp_slot slot = {};
 		bool live = false;
 
 		id = next;
@@ -113,14 +120,18 @@ static void reconcile(struct pp_datapath *d)
 		for (int dir = 0; dir < PP_N_DIR; dir++) {
 			const struct pp_pipe *p = &d->pipes[slot.pipe[dir] % PP_MAX_PIPES];
 
-			live |= slot.pipe[dir] && p->rate && p->cgroup_id == id;
+			if (slot.pipe[dir] && p->rate && p->cgroup_id == id) {
+				n[dir]++;
+				live = true;
+			}
 		}
-		if (live)
-			n++;
-		else
+		if (!live && !slot.identity)
 			bpf_map_delete_elem(d->slots_fd, &id);
 	}
-	if (__atomic_exchange_n(&d->state->nslots, n, __ATOMIC_SEQ_CST) != n)
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		changed |= __atomic_exchange_n(&d->state->nlimits[dir], n[dir],
+					       __ATOMIC_SEQ_CST) != n[dir];
+	if (changed)
 		paths_changed(d);
 	__atomic_store_n(&d->state->counting, 0, __ATOMIC_SEQ_CST);
 }
@@ -274,7 +285,7 @@ static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir,
 static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, const struct ask *ask,
 		       struct pp_err *e)
 {
-	struct pp_slot slot = { { 0 } };
+	struct pp_slot slot = {};
 	uint32_t k;
 	int r = check_depth(d, path, ask->dir, e);
 
@@ -312,7 +323,7 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 {
 	const struct ask ask = { dir, rate, for_ns, owner };
 	_cleanup_close_ int fd = -1;
-	struct pp_slot slot = { { 0 } };
+	struct pp_slot slot = {};
 	uint64_t id;
 	char why[160];
 	int r;
@@ -341,9 +352,10 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 	return r < 0 ? r : pp_sockets_sync(d, path, ret_sockets, e);
 }
 
-int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_count *ret_sockets,
-		    struct pp_err *e)
+int pp_limit_remove(struct pp_datapath *d, const char *path, unsigned int dirs,
+		    struct pp_socket_count *ret_sockets, struct pp_err *e)
 {
+	bool any = false;
 	_cleanup_close_ int fd = -1;
 	struct pp_slot slot;
 	uint64_t id;
@@ -353,10 +365,17 @@ int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_co
 	if (r)
 		return r;
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot))
-		return pp_err_set(e, -ENOENT, "cgroup %s has no limit", path);
+		slot = (struct pp_slot){};
 	for (int dir = 0; dir < PP_N_DIR; dir++)
-		if (slot.pipe[dir])
+		if ((dirs & 1u << dir) && slot.pipe[dir]) {
 			pipe_free(d, slot.pipe[dir]);
+			any = true;
+		}
+	if (!any)
+		return pp_err_set(e, -ENOENT, "cgroup %s has no %slimit", path,
+				  dirs == 1u << PP_INGRESS  ? "ingress "
+				  : dirs == 1u << PP_EGRESS ? "egress "
+							    : "");
 	return pp_sockets_sync(d, path, ret_sockets, e);
 }
 

@@ -27,12 +27,14 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 		 uint64_t for_ns, enum pp_owner owner, struct pp_socket_count *ret_sockets,
 		 struct pp_err *e);
 
+#define PP_ALL_DIRS ((1u << PP_N_DIR) - 1)
+
 /*
- * Removes all limits of the cgroup and releases its connections. 0; -ENOENT with a message if it
- * has none.
+ * Removes the cgroup's limits of these directions (a bit each: 1 << enum pp_dir) and releases its
+ * connections. 0; -ENOENT with a message if it has none.
  */
-int pp_limit_remove(struct pp_datapath *d, const char *path, struct pp_socket_count *ret_sockets,
-		    struct pp_err *e);
+int pp_limit_remove(struct pp_datapath *d, const char *path, unsigned int dirs,
+		    struct pp_socket_count *ret_sockets, struct pp_err *e);
 
 /* Removes every limit and releases all connections. 0, or -errno with a message. */
 int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets,

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Packets on their way in: count them in every pipe of their path and run the law, as for those on
+ * their way out. What R comes to is carried out elsewhere: a sender that takes part in feedback is
+ * told (feedback.h), one that does not is held by the receive window (window.h). Dropping is the
+ * last means here: for TCP it means to send again, since nobody can be told that a packet was not
+ * delivered.
+ *
+ * The program runs before the socket is locked: two packets of a connection may be in it at once.
+ */
+#pragma once
+
+#define DROP 0
+
+/* a sender that nothing tells its rate is dropped beyond this queue, or two epochs */
+#define PP_STRANGER_QUEUE (50 * PP_MSEC)
+
+/* A TCP packet with data, of a connection. Returns a refusal, or -1. */
+static __always_inline int police_tcp_in(struct pp_inflow *in, struct packet *k)
+{
+	pp_look_ahead(&in->path, k, 1);
+	if (k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch))
+		return PP_REFUSED_HARD;
+	if (!in->paced && !k->grace && k->queue > pp_max(PP_STRANGER_QUEUE, 2 * k->epoch))
+		return PP_REFUSED_QUEUE;
+	return -1;
+}
+
+static __noinline int police_in(struct bpf_sock *sk, struct pp_inflow *in, struct packet *k)
+{
+	if (sk->protocol != IPPROTO_TCP || sk->type != PP_SOCK_STREAM)
+		return police_by_clock(&in->vt, pp_look_ahead(&in->path, k, 1), k, 0);
+	if (k->len > PP_CONTROL)
+		return police_tcp_in(in, k);
+	pp_look_ahead(&in->path, k, 0);
+	return k->queue > PP_LAST_QUEUE * 2 ? PP_REFUSED_HARD : -1;
+}
+
+static __always_inline struct pp_inflow *inflow_of(struct bpf_sock *sk)
+{
+	struct pp_inflow *in =
+		bpf_sk_storage_get(&pp_inflows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	__u32 zero = 0;
+
+	if (in)
+		return in;
+	event(PP_EVENT_NO_STORAGE);
+	in = bpf_map_lookup_elem(&pp_scratch, &zero);
+	if (in)
+		__builtin_memset(in, 0, sizeof(*in));
+	return in;
+}
+
+/* What a flow that is not there yet may send at first; 0 where nothing limits it. */
+__noinline __u64 pp_first_rate(struct pp_path *path, __u64 now)
+{
+	__u64 rate = ~0ULL;
+
+	if (!path)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+		struct pp_share s = { 0 };
+
+		if (!p)
+			break;
+		if (in_force(p, now))
+			rate = pp_min(rate, pp_pace_in(p, &s, now));
+	}
+	return rate == ~0ULL ? 0 : rate;
+}
+
+/* What the flow may be told: ~0 where nothing limits it. */
+__noinline __u64 pp_rate_in(struct pp_path *path, __u64 now)
+{
+	__u64 rate = ~0ULL;
+
+	if (!path || path->local)
+		return rate;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		if (in_force(p, now))
+			rate = pp_min(rate, pp_pace_in(p, &path->share[i], now));
+	}
+	return rate;
+}
+
+__noinline int pp_limits(struct pp_path *path)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!path || path->local)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		if (in_force(p, now))
+			return 1;
+	}
+	return 0;
+}
+
+enum pp_tcp_flags {
+	PP_TCP_SYN = 0x02,
+	PP_TCP_ACK = 0x10,
+};
+
+/*
+ * A SYN-ACK is written without a socket, but on the CPU that has received its SYN, right after:
+ * leave there what it shall say. IPv6 extension headers are not looked for.
+ */
+static __always_inline void note_syn(struct __sk_buff *skb, struct pp_inflow *in)
+{
+	__u32 l4 = 40, address_at = 20, zero = 0;
+	struct pp_syn *s = bpf_map_lookup_elem(&pp_syns, &zero);
+	__u8 b = 0;
+
+	if (!s)
+		return;
+	if (skb->protocol == bpf_htons(0x0800)) {
+		bpf_skb_load_bytes(skb, 0, &b, 1);
+		l4 = (b & 15) * 4;
+		address_at = 12;
+	}
+	bpf_skb_load_bytes(skb, l4 + 13, &b, 1);
+	if ((b & (PP_TCP_SYN | PP_TCP_ACK)) != PP_TCP_SYN)
+		return;
+	bpf_skb_load_bytes(skb, address_at, &s->address, 4);
+	bpf_skb_load_bytes(skb, l4, &s->ports, 4);
+	s->at = bpf_ktime_get_ns();
+	s->identity = in->path.identity;
+	s->rate = pp_first_rate(&in->path, s->at);
+}
+
+SEC("cgroup_skb/ingress")
+int pp_ingress(struct __sk_buff *skb)
+{
+	struct pp_state *st = state();
+	struct packet k = {};
+	struct pp_inflow *in;
+	struct bpf_sock *sk;
+	int why, listens;
+	__u64 gen;
+
+	if (!st || skb->ifindex == PP_LOOPBACK_IFINDEX)
+		return PASS;
+	if (!st->nlimits[PP_INGRESS] && !st->nprefixes)
+		return PASS;
+	sk = skb->sk;
+	if (!sk || !(sk = bpf_sk_fullsock(sk)))
+		return PASS;
+	listens = sk->state == PP_TCP_LISTEN && sk->protocol == IPPROTO_TCP;
+	if (!st->nlimits[PP_INGRESS] && !listens)
+		return PASS;
+	in = inflow_of(sk);
+	if (!in)
+		return PASS;
+	gen = st->gen;
+	if (in->path.gen != gen)
+		path_of_skb(skb, &in->path, gen, PP_INGRESS);
+	if (listens)
+		note_syn(skb, in);
+	if (!in->path.n)
+		return PASS;
+	k.now = bpf_ktime_get_ns();
+	/* what was told to the sender is in what it sends */
+	k.charged = 1;
+	measure(skb, sk->protocol, &k);
+	why = police_in(sk, in, &k);
+	if (why >= 0) {
+		pp_count_refused(&in->path, &k, why);
+		return DROP;
+	}
+	in->bytes += k.len;
+	pp_count_passed(&in->path, &k);
+	return PASS;
+}

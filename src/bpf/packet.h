@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A packet and the pipes on its path, in either direction: measure, look ahead, count. */
+#pragma once
+
+/* up to this length a TCP packet is a pure ACK, a SYN, or as harmless */
+#define PP_CONTROL 120
+/* what a socket without a pace may send ahead of its share */
+#define PP_OTHER_BURST (10 * PP_MSEC)
+/* and where the pipe refuses it: many sockets, a packet each */
+#define PP_OTHER_QUEUE (20 * PP_MSEC)
+/* refuses TCP that has data in flight, and all without a pace; eight epochs if those are more */
+#define PP_HARD_QUEUE (100 * PP_MSEC)
+/* and this, with eight epochs on top, all but small TCP packets, which have twice that */
+#define PP_LAST_QUEUE PP_NSEC
+
+struct packet {
+	__u64 now;
+	__u64 len; /* L3 bytes, headers once per segment */
+	__u32 mss; /* L3 bytes of its largest segment */
+	__u32 segs;
+	__u64 queue;   /* the longest on the path */
+	__u64 epoch;   /* and the longest epoch */
+	__u32 charged; /* TCP's pacing counts it */
+	__u32 shrink; /* TCP's window is far above its clamp */
+	__u32 grace; /* a pipe is so new that the iterator may not have reached its sockets */
+};
+
+/*
+ * Headers of a super-packet, which each of its segments repeats. IPv6 extension headers are not
+ * looked for.
+ */
+static __always_inline __u32 header_len(struct __sk_buff *skb, __u32 protocol)
+{
+	__u32 l3 = 40;
+	__u8 b = 0;
+
+	if (skb->protocol == bpf_htons(0x0800)) {
+		bpf_skb_load_bytes(skb, 0, &b, 1);
+		l3 = (b & 15) * 4;
+	}
+	if (protocol != IPPROTO_TCP)
+		return l3 + 8;
+	bpf_skb_load_bytes(skb, l3 + 12, &b, 1);
+	return l3 + (b >> 4) * 4;
+}
+
+static __always_inline void measure(struct __sk_buff *skb, __u32 protocol, struct packet *k)
+{
+	__u32 header;
+
+	k->len = k->mss = skb->len;
+	k->segs = skb->gso_segs;
+	if (k->segs <= 1 && !skb->gso_size) {
+		k->segs = 1;
+		return;
+	}
+	header = header_len(skb, protocol);
+	/* from outside (a guest's device, a tunnel) it may come without their number */
+	if (!k->segs)
+		k->segs = (k->len - header + skb->gso_size - 1) / skb->gso_size;
+	if (k->segs <= 1) {
+		k->segs = 1;
+		return;
+	}
+	k->len += (k->segs - 1) * header;
+	k->mss = skb->gso_size + header;
+}
+
+/* The queue on the path, and for a socket without a pace its share. */
+__noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want_share)
+{
+	__u64 share = ~0ULL;
+
+	if (!path || !k)
+		return share;
+	k->queue = k->epoch = 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		if (!in_force(p, k->now))
+			continue;
+		k->queue = pp_max(k->queue, pp_law_queue(p, k->now));
+		k->grace |= k->now < p->grace;
+		if (want_share) {
+			k->epoch = pp_max(k->epoch, pp_epoch_of(p));
+			share = pp_min(share, pp_pace_in(p, &path->share[i], k->now));
+		}
+	}
+	return share;
+}
+
+/*
+ * What nothing paces: by the socket's own clock, which is at *vt, at its share. must_pass: refused
+ * for its share it would stall. Returns a refusal, or -1.
+ */
+static __always_inline int police_by_clock(__u64 *own, __u64 share, const struct packet *k,
+					   int must_pass)
+{
+	__u64 vt = *own;
+
+	if ((__s64)(vt - k->now) < 0)
+		vt = k->now;
+	if (k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch))
+		return PP_REFUSED_HARD;
+	if (!must_pass) {
+		if (k->queue > pp_max(PP_OTHER_QUEUE, 2 * k->epoch))
+			return PP_REFUSED_QUEUE;
+		if (vt - k->now > PP_OTHER_BURST)
+			return PP_REFUSED_SHARE;
+	}
+	*own = vt + k->len * PP_NSEC / share;
+	return -1;
+}
+
+__noinline int pp_count_refused(struct pp_path *path, struct packet *k, __u32 why)
+{
+	if (!path || !k)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		if (!in_force(p, k->now))
+			continue;
+		barrier_var(why); /* or clang moves the index's arithmetic before the check, where
+				     it has no bound */
+		if (why >= PP_N_REFUSAL)
+			break;
+		__sync_fetch_and_add(&p->refused[why], k->segs);
+		__sync_fetch_and_add(&p->refused_bytes, k->len);
+	}
+	return 0;
+}
+
+__noinline int pp_count_passed(struct pp_path *path, struct packet *k)
+{
+	if (!path || !k)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		if (!in_force(p, k->now))
+			continue;
+		pp_arrive_in(p, &path->share[i], k->now, k->len, k->mss);
+		if (k->charged)
+			pp_law_charged(&path->share[i], k->now);
+		__sync_fetch_and_add(&p->bytes, k->len);
+		__sync_fetch_and_add(&p->packets, k->segs);
+	}
+	return 0;
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// The prefixes of addresses whose hosts take part in feedback.
+#define _GNU_SOURCE
+#include <bpf/bpf.h>
+
+#include "base/base.h"
+#include "kernel/prefixes.h"
+#include "kernel/sockets.h"
+
+struct entry {
+	struct pp_cidr c;
+	enum pp_owner owner;
+};
+
+struct entries {
+	struct entry *e;
+	size_t n;
+};
+
+static void entries_free(struct entries *all)
+{
+	free(all->e);
+}
+
+static struct pp_prefix key_of(const struct pp_cidr *c)
+{
+	struct pp_prefix key = { .len = c->len };
+
+	memcpy(key.addr, c->addr, sizeof(key.addr));
+	return key;
+}
+
+static int by_prefix(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	int r = memcmp(x->c.addr, y->c.addr, sizeof(x->c.addr));
+
+	return r ? r : (int)x->c.len - (int)y->c.len;
+}
+
+static int entries_read(const struct pp_datapath *d, struct entries *all)
+{
+	struct pp_prefix key, *at = NULL;
+	size_t room = 0;
+
+	while (bpf_map_get_next_key(d->prefixes_fd, at, &key) == 0) {
+		struct pp_prefix_info info = {};
+		struct entry *more;
+
+		at = &key;
+		if (all->n == PP_MAX_PREFIXES)
+			break; /* it is being changed under our hands */
+		if (all->n == room) {
+			room = room ? 2 * room : 16;
+			more = reallocarray(all->e, room, sizeof(*more));
+			if (!more)
+				return -ENOMEM;
+			all->e = more;
+		}
+		bpf_map_lookup_elem(d->prefixes_fd, &key, &info);
+		all->e[all->n].owner = info.owner;
+		all->e[all->n].c.len = key.len;
+		memcpy(all->e[all->n].c.addr, key.addr, sizeof(key.addr));
+		all->n++;
+	}
+	if (all->n)
+		qsort(all->e, all->n, sizeof(*all->e), by_prefix);
+	return 0;
+}
+
+/* The programs look at no prefix while there is none. */
+static int recount(struct pp_datapath *d)
+{
+	_cleanup_(entries_free) struct entries all = {};
+	int r = entries_read(d, &all);
+
+	if (!r)
+		__atomic_store_n(&d->state->nprefixes, (__u32)all.n, __ATOMIC_SEQ_CST);
+	return r;
+}
+
+int pp_prefix_add(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner owner,
+		  struct pp_err *e)
+{
+	struct pp_prefix key = key_of(c);
+	struct pp_prefix_info info = { .owner = owner };
+	char text[PP_CIDR_TEXT];
+
+	if (bpf_map_update_elem(d->prefixes_fd, &key, &info, BPF_ANY)) {
+		int r = -errno;
+
+		return pp_err_set(e, r, "%s: %s", pp_cidr_format(text, c),
+				  r == -ENOSPC ? "all 32768 prefixes of this host are in use"
+					       : strerror(-r));
+	}
+	return recount(d);
+}
+
+int pp_prefix_remove(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
+{
+	struct pp_prefix key = key_of(c);
+	char text[PP_CIDR_TEXT];
+
+	if (bpf_map_delete_elem(d->prefixes_fd, &key))
+		return pp_err_set(e, -errno, "%s is %s", pp_cidr_format(text, c),
+				  errno == ENOENT ? "not among the peers" : strerror(errno));
+	return recount(d);
+}
+
+int pp_prefix_each(const struct pp_datapath *d,
+		   int (*fn)(const struct pp_cidr *c, enum pp_owner owner, void *arg), void *arg,
+		   struct pp_err *e)
+{
+	_cleanup_(entries_free) struct entries all = {};
+	int r = entries_read(d, &all);
+
+	if (r)
+		return pp_err_set(e, r, "%s", strerror(-r));
+	for (size_t i = 0; i < all.n && !r; i++)
+		r = fn(&all.e[i].c, all.e[i].owner, arg);
+	return r;
+}
+
+int pp_prefixes_set(struct pp_datapath *d, const struct pp_cidr *c, size_t n, enum pp_owner owner,
+		    struct pp_err *e)
+{
+	_cleanup_(entries_free) struct entries old = {};
+	int r = entries_read(d, &old), changed = 0;
+
+	for (size_t i = 0; !r && i < n; i++) {
+		struct entry key = { .c = c[i] },
+			     *was = old.n ? bsearch(&key, old.e, old.n, sizeof(key), by_prefix)
+					  : NULL;
+
+		if (was) {
+			/* somebody else's stays theirs */
+			if (was->owner == owner)
+				was->owner = PP_N_OWNER;
+			continue;
+		}
+		r = pp_prefix_add(d, &c[i], owner, e);
+		changed++;
+	}
+	for (size_t i = 0; !r && i < old.n; i++) {
+		if (old.e[i].owner != owner)
+			continue;
+		r = pp_prefix_remove(d, &old.e[i].c, e);
+		changed++;
+	}
+	return r ? r : changed;
+}
+
+int pp_prefixes_sync(struct pp_datapath *d, struct pp_err *e)
+{
+	struct pp_socket_count sockets;
+
+	return pp_sockets_sync(d, d->root, &sockets, e);
+}
