@@ -10,10 +10,10 @@
 
 enum pp_wire_constants {
 	PP_WIRE_KIND = 254,
-	PP_WIRE_HEAD = 6,      /* kind, length, identifier */
-	PP_WIRE_RATE_LEN = 8,  /* head, rate */
+	PP_WIRE_HEAD = 6,       /* kind, length, identifier */
+	PP_WIRE_RATE_LEN = 8,   /* head, rate */
 	PP_WIRE_HELLO_LEN = 14, /* head, identity */
-	PP_WIRE_FULL_LEN = 16, /* head, identity, rate */
+	PP_WIRE_FULL_LEN = 16,  /* head, identity, rate */
 	PP_WIRE_NO_LIMIT = 0xffff,
 };
 #define PP_WIRE_EXID 0x9ace1b5dU
@@ -23,8 +23,8 @@ enum pp_wire_constants {
 /* What an option says. */
 struct pp_wire {
 	__u64 identity; /* first 64 bits of the pod's UID; 0: unknown */
-	__u64 rate;	/* bytes/s that may be sent to it; ~0: no limit; 0: nothing said */
-	__u32 hello;	/* it announces that it takes part, and its identity */
+	__u64 rate;     /* bytes/s that may be sent to it; ~0: no limit; 0: nothing said */
+	__u32 hello;    /* it announces that it takes part, and its identity */
 	__u32 pad;
 };
 
@@ -90,7 +90,7 @@ static inline __u32 pp_wire_write(__u8 *o, const struct pp_wire *w)
  */
 static inline int pp_wire_read(const __u8 *o, __u32 len, struct pp_wire *w)
 {
-	__u32 rate_at = PP_WIRE_HEAD;
+	__u16 code = 0;
 	__u64 id = 0;
 
 	if (len != PP_WIRE_RATE_LEN && len != PP_WIRE_HELLO_LEN && len != PP_WIRE_FULL_LEN)
@@ -99,15 +99,17 @@ static inline int pp_wire_read(const __u8 *o, __u32 len, struct pp_wire *w)
 	    o[3] != (PP_WIRE_EXID >> 16 & 255) || o[4] != (PP_WIRE_EXID >> 8 & 255) ||
 	    o[5] != (PP_WIRE_EXID & 255))
 		return -1;
+	if (len == PP_WIRE_RATE_LEN)
+		code = o[6] << 8 | o[7];
+	else if (len == PP_WIRE_FULL_LEN)
+		code = o[14] << 8 | o[15];
+	if (!code && len != PP_WIRE_HELLO_LEN)
+		return -1; /* there is no rate 0: nobody writes it */
 	w->hello = len != PP_WIRE_RATE_LEN;
-	w->identity = w->rate = 0;
-	if (w->hello) {
+	w->rate = code ? pp_wire_unpack(code) : 0;
+	if (w->hello)
 		for (int i = 0; i < 8; i++)
 			id = id << 8 | o[PP_WIRE_HEAD + i];
-		w->identity = id;
-		rate_at = PP_WIRE_HELLO_LEN;
-	}
-	if (len != PP_WIRE_HELLO_LEN)
-		w->rate = pp_wire_unpack(o[rate_at] << 8 | o[rate_at + 1]);
+	w->identity = id;
 	return 0;
 }

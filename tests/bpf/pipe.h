@@ -4,10 +4,12 @@
 
 #include "bpf/abi.h"
 #include "bpf/law.h"
+#include "rig.h"
 #include "tap.h"
 
 #define PASS 1
-#define REFUSE 2
+/* at egress TCP is told that its packet was not sent, at ingress there is nobody to be told */
+#define REFUSE (rig.dir == PP_EGRESS ? 2 : 0)
 
 /*
  * Slow enough that an epoch takes its longest, 1 s, and that a queue of 1 s is not too long:

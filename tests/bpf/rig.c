@@ -153,7 +153,8 @@ static void load_programs(enum rig_load load)
 	if (!rig.skel)
 		rig_die("skeleton");
 	bpf_object__for_each_program (p, rig.skel->obj)
-		bpf_program__set_autoload(p, p == rig.skel->progs.pp_egress);
+		bpf_program__set_autoload(p, p == rig.skel->progs.pp_egress ||
+						     p == rig.skel->progs.pp_ingress);
 	bpf_program__set_autoload(rig.skel->progs.pp_sockops, load == RIG_SOCKOPS);
 	if (podpace_bpf__load(rig.skel))
 		rig_die("the kernel refused the programs");
@@ -234,9 +235,12 @@ void rig_clear(void)
 
 void rig_slot(uint64_t cgroup_id, uint32_t k)
 {
-	struct pp_slot slot = { .pipe[PP_EGRESS] = k };
+	int fd = bpf_map__fd(rig.skel->maps.pp_slots);
+	struct pp_slot slot = { 0 };
 
-	if (bpf_map_update_elem(bpf_map__fd(rig.skel->maps.pp_slots), &cgroup_id, &slot, BPF_ANY))
+	bpf_map_lookup_elem(fd, &cgroup_id, &slot);
+	slot.pipe[rig.dir] = k;
+	if (bpf_map_update_elem(fd, &cgroup_id, &slot, BPF_ANY))
 		rig_die("pp_slots");
 }
 
@@ -246,10 +250,10 @@ struct pp_pipe *rig_limit(uint32_t k, uint64_t cgroup_id, uint64_t rate)
 
 	memset(p, 0, sizeof(*p));
 	p->cgroup_id = cgroup_id;
-	p->dir = PP_EGRESS;
+	p->dir = rig.dir;
 	p->rate = rate;
 	rig_slot(cgroup_id, k);
-	rig.state->nslots++;
+	rig.state->nlimits[rig.dir]++;
 	rig.state->gen++;
 	return p;
 }
@@ -290,6 +294,11 @@ static size_t build(const struct rig_packet *k, uint8_t *data)
 	return ETHERNET + k->len;
 }
 
+struct bpf_program *rig_program(void)
+{
+	return rig.dir == PP_EGRESS ? rig.skel->progs.pp_egress : rig.skel->progs.pp_ingress;
+}
+
 struct rig_result rig_run(const struct rig_packet *k, uint32_t repeat)
 {
 	uint8_t data[ETHERNET + MAX_PACKET];
@@ -305,7 +314,7 @@ struct rig_result rig_run(const struct rig_packet *k, uint32_t repeat)
 	if (k->len > MAX_PACKET)
 		rig_die("packet");
 	opts.data_size_in = build(k, data);
-	r.err = bpf_prog_test_run_opts(bpf_program__fd(rig.skel->progs.pp_egress), &opts);
+	r.err = bpf_prog_test_run_opts(bpf_program__fd(rig_program()), &opts);
 	r.verdict = opts.retval;
 	r.ns = opts.duration;
 	return r;

@@ -11,14 +11,15 @@
 #include "podpace.skel.h"
 
 struct rig {
-	struct podpace_bpf *skel; /* pp_egress and, with RIG_SOCKOPS, pp_sockops */
+	struct podpace_bpf *skel; /* pp_egress, pp_ingress and, with RIG_SOCKOPS, pp_sockops */
 	struct pp_pipe *pipe;     /* PP_MAX_PIPES, shared with the kernel */
 	struct pp_state *state;   /* shared with the kernel */
 	unsigned int ifindex;     /* of a device that is not loopback, where nothing gets to */
+	enum pp_dir dir; /* of limits that are set and of packets that run; a test may change it */
 };
 extern struct rig rig;
 
-enum rig_load { RIG_EGRESS, RIG_SOCKOPS };
+enum rig_load { RIG_PACKETS, RIG_SOCKOPS };
 
 /*
  * The whole of a main: runs `tests`, which returns an exit status, in a child within the test's own
@@ -47,7 +48,8 @@ void rig_clear(void);
 struct pp_pipe *rig_limit(uint32_t k, uint64_t cgroup_id, uint64_t rate);
 /* The same, but the pipe's first epoch has begun now and its queue is as long as given. */
 struct pp_pipe *rig_limit_queue(uint32_t k, uint64_t cgroup_id, uint64_t rate, uint64_t queue_ns);
-/* Only the slot: what the cgroup's packets cross from the next generation on. */
+/* Only the slot, of which the other direction stays: what the cgroup's packets cross from the next
+   generation on. */
 void rig_slot(uint64_t cgroup_id, uint32_t k);
 
 /* Nanoseconds of the programs' clock. */
@@ -63,16 +65,19 @@ struct rig_packet {
 	uint32_t ifindex;  /* 0: the rig's device */
 };
 
-/* What a test run of pp_egress said. */
+/* What a test run said. */
 struct rig_result {
 	int err;          /* -errno of the run */
 	uint32_t verdict; /* of the last repetition */
 	uint32_t ns;      /* of one repetition, the mean */
 };
 
+/* The program of rig.dir. */
+struct bpf_program *rig_program(void);
+
 /*
- * Each run has a new socket, all repetitions share it. It belongs to this process's cgroup and is
- * neither TCP nor UDP: the kernel makes it without a protocol (net/bpf/test_run.c).
+ * Runs it. Each run has a new socket, all repetitions share it. It belongs to this process's cgroup
+ * and is neither TCP nor UDP: the kernel makes it without a protocol (net/bpf/test_run.c).
  */
 struct rig_result rig_run(const struct rig_packet *k, uint32_t repeat);
 /* One packet; its verdict, or -errno. */

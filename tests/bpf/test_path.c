@@ -218,5 +218,5 @@ static int tests(void)
 
 int main(void)
 {
-	return rig_main(tests, RIG_EGRESS);
+	return rig_main(tests, RIG_PACKETS);
 }

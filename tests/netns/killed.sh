@@ -18,19 +18,22 @@ sink_start b
 talk_start old a
 talk old connect "$(lab_v4 b)" "$SINK" >/dev/null
 
-# One line for what is wrong in the maps; nothing for nothing. The programs pass everything while
-# nslots is 0; a pipe that no slot leads to is never used again. Pipes are counted by top: with
-# bpftool that takes a second.
+# One line for what is wrong in the maps; nothing for nothing. The programs pass everything in a
+# direction while its nlimits is 0; a pipe that no slot leads to is never used again. Pipes are
+# counted by top: with bpftool that takes a second. All counts are pairs, [egress,ingress].
 inconsistent() {
-	local dir slots pipes nslots counting
+	local dir slots pipes nlimits counting
 	dir=$(pins)
 	[ -n "$dir" ] || { echo "nothing is pinned"; return; }
-	slots=$(bpftool -j map dump pinned "$dir/pp_slots" | jq length)
-	pipes=$(pp top --interval 1ms --count 1 -o json | jq '.limits | length')
-	read -r nslots counting <<<"$(bpftool -j map dump pinned "$dir/pp_state" |
-		jq -r '.[0].formatted.value | "\(.nslots) \(.counting)"')"
-	[ "$slots $pipes $counting" = "$nslots $nslots 0" ] ||
-		echo "$slots slots and $pipes pipes, but nslots is $nslots, counting $counting"
+	slots=$(bpftool -j map dump pinned "$dir/pp_slots" |
+		jq -c '[.[].formatted.value.pipe] | [map(.[0]), map(.[1])] |
+			map(map(select(. != 0)) | length)')
+	pipes=$(pp top --interval 1ms --count 1 -o json | jq -c '[.limits[].direction] |
+		[map(select(. == "egress")), map(select(. == "ingress"))] | map(length)')
+	read -r nlimits counting <<<"$(bpftool -j map dump pinned "$dir/pp_state" |
+		jq -r '.[0].formatted.value | "\(.nlimits | tojson) \(.counting)"')"
+	[ "$slots $pipes $counting" = "$nlimits $nlimits 0" ] ||
+		echo "$slots in slots, $pipes pipes, but nlimits is $nlimits, counting $counting"
 }
 
 # True limits only: status says it, and a packet is counted.

@@ -44,7 +44,7 @@ unlimit a
 slots() {
 	echo "$(bpftool -j map dump pinned "$(pins)/pp_slots" | jq length)" \
 		"$(bpftool -j map dump pinned "$(pins)/pp_state" |
-			jq '.[0].formatted.value.nslots')"
+			jq '.[0].formatted.value.nlimits[0]')"
 }
 
 mkdir "$LAB_CGROUP2$(lab_cgroup a/gone)"
