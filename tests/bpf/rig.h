@@ -15,7 +15,7 @@ struct rig {
 	struct pp_pipe *pipe;     /* PP_MAX_PIPES, shared with the kernel */
 	struct pp_state *state;   /* shared with the kernel */
 	unsigned int ifindex;     /* of a device that is not loopback, where nothing gets to */
-	enum pp_dir dir;          /* of limits that are set and of packets that run; egress at first */
+	enum pp_dir dir; /* of limits that are set and of packets that run; egress at first */
 };
 extern struct rig rig;
 
