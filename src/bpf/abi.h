@@ -105,7 +105,7 @@ struct pp_pipe {
 	__u64 packets;
 	__u64 refused[PP_N_REFUSAL];
 	__u64 refused_bytes;
-	__u64 pad4;
+	__u64 unheard; /* of packets: TCP data from senders that do not hear the rate (ingress) */
 };
 
 _Static_assert(sizeof(struct pp_pipe) == 256, "pp_pipe is four cache lines");

@@ -18,6 +18,7 @@
 /* A TCP packet with data, of a connection. Returns a refusal, or -1. */
 static __always_inline int police_tcp_in(struct pp_inflow *in, struct packet *k)
 {
+	k->unheard = !in->paced;
 	pp_look_ahead(&in->path, k, 1);
 	if (k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch))
 		return PP_REFUSED_HARD;

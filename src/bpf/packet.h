@@ -21,6 +21,7 @@ struct packet {
 	__u64 queue;   /* the longest on the path */
 	__u64 epoch;   /* and the longest epoch */
 	__u32 charged; /* TCP's pacing counts it */
+	__u32 unheard; /* TCP data whose sender does not hear the rate */
 	__u32 shrink; /* TCP's window is far above its clamp */
 	__u32 grace; /* a pipe is so new that the iterator may not have reached its sockets */
 };
@@ -151,6 +152,8 @@ __noinline int pp_count_passed(struct pp_path *path, struct packet *k)
 			pp_law_charged(&path->share[i], k->now);
 		__sync_fetch_and_add(&p->bytes, k->len);
 		__sync_fetch_and_add(&p->packets, k->segs);
+		if (k->unheard)
+			__sync_fetch_and_add(&p->unheard, k->segs);
 	}
 	return 0;
 }

@@ -55,6 +55,8 @@ static void update(const struct pp_datapath *d, struct pp_sample *s, uint64_t no
 		s->refused += s->now.refused[why];
 	s->ends_in = s->now.expires > now ? s->now.expires - now : 0;
 	s->in_force = pp_limit_in_force(d, &s->limit, s->note, sizeof(s->note)) == 1;
+	if (s->in_force && s->now.unheard != was.unheard && !s->note[0])
+		snprintf(s->note, sizeof(s->note), "senders that take no part, see podpace peers");
 }
 
 void pp_samples_again(const struct pp_datapath *d, struct pp_samples *samples)

@@ -7,7 +7,9 @@
 #   netns_init udp              a lab; podpace works at the lab's cgroup, and is unloaded at the end
 #   pp WORD...                  the command
 #   limit a 100M [OPTIONS]      a limit on the lab's cgroup a (or a/in: a cgroup in the pod a)
-#   field a .rate               of what status says of a's limit, in jq's words
+#   limit_in a 100M             a limit on what a receives
+#   field a .rate               of what status says of a's limit, in jq's words;
+#                               field_in: of that on what a receives
 #   run_start R a/in b SECONDS [OPTIONS]
 #                               and the rest of tests/runs.sh: from a's cgroup in to b
 #   talk_start T a/in           the program pacing in a's cgroup in, called T
@@ -67,6 +69,12 @@ limit() {
 	pp limit "$(lab_cgroup "$at")" --egress "$rate" "$@"
 }
 
+limit_in() {
+	local at=$1 rate=$2
+	shift 2
+	pp limit "$(lab_cgroup "$at")" --ingress "$rate" "$@"
+}
+
 unlimit() {
 	pp unlimit "$(lab_cgroup "$1")"
 }
@@ -81,8 +89,17 @@ pins() {
 
 # Exit status and all: status fails where a limit is not in force.
 field() {
+	field_of egress "$@"
+}
+
+field_in() {
+	field_of ingress "$@"
+}
+
+field_of() {
 	pp status -o json 2>/dev/null |
-		jq -r --arg target "$(lab_cgroup "$1")" ".limits[] | select(.target == \$target) | $2"
+		jq -r --arg target "$(lab_cgroup "$2")" --arg direction "$1" \
+			".limits[] | select(.target == \$target and .direction == \$direction) | $3"
 }
 
 # --- traffic in the background
@@ -143,6 +160,12 @@ sink_start() {
 # again, after the whole of a run of traffic send.
 is_clean() {
 	is_kept "$1" "$(field "$2" '.refused - .refused_opening')" "$3"
+	is "$1: connections that failed" "$(jq .failed "$3")" 0
+}
+
+# is_clean_in NAME CGROUP REPORT: the same of a limit on what CGROUP receives: nothing was dropped.
+is_clean_in() {
+	is_kept "$1" "$(field_in "$2" .refused)" "$3"
 	is "$1: connections that failed" "$(jq .failed "$3")" 0
 }
 
