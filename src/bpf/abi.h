@@ -72,7 +72,8 @@ struct pp_pipe {
 	__u64 grace;	 /* until then TCP without a pace passes: the iterator is coming */
 	__u32 owner;	 /* enum pp_owner */
 	__u32 pad1;
-	__u64 pad2;
+	__u32 lull;	/* how long senders that nothing paces are silent between two bursts, us */
+	__u32 lull_now; /* the longest of this epoch; these two are written by the programs */
 
 	/* the clock and this epoch's sums: every packet, atomically */
 	__u64 vt; /* when all that was accepted has left at rate C, in 1/256 ns, modulo 2^64 */

@@ -10,7 +10,6 @@
  */
 #pragma once
 
-#define PASS 1
 #define REFUSE 2
 /* the packet is sent, and TCP is told of congestion (NET_XMIT_CN): tcp_enter_cwr() */
 #define PASS_AND_SHRINK 3
@@ -48,7 +47,7 @@ static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *
 	k->shrink = f->opened && f->window && tp->snd_cwnd > 2 * f->window && !f->shrinks;
 	if (k->queue < PP_HARD_QUEUE)
 		return -1;
-	pp_look_ahead(&f->path, k, 1);
+	pp_look_ahead(&f->path, k, PP_WANT_PACE);
 	if (k->queue > PP_LAST_QUEUE + 8 * k->epoch || (k->queue > 8 * k->epoch && tp->packets_out))
 		return PP_REFUSED_HARD;
 	return -1;
@@ -61,9 +60,10 @@ static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *
 static __always_inline int police_other(struct pp_flow *f, struct bpf_tcp_sock *tp,
 					struct packet *k)
 {
-	__u64 share = pp_look_ahead(&f->path, k, 1);
+	__u64 share = pp_look_ahead(&f->path, k, PP_WANT_PACE);
 
-	return police_by_clock(&f->vt, share, k, tp && (!tp->packets_out || k->grace));
+	return police_by_clock(&f->vt, share, k, PP_OTHER_BURST,
+			       tp && (!tp->packets_out || k->grace));
 }
 
 static __noinline int police(struct bpf_sock *sk, struct pp_flow *f, struct packet *k)
@@ -73,14 +73,14 @@ static __noinline int police(struct bpf_sock *sk, struct pp_flow *f, struct pack
 	/* a raw socket may have TCP's number, and is not TCP */
 	if (sk->protocol == IPPROTO_TCP && sk->type == PP_SOCK_STREAM) {
 		if (k->len <= PP_CONTROL) {
-			pp_look_ahead(&f->path, k, 0);
+			pp_look_ahead(&f->path, k, PP_WANT_QUEUE);
 			return k->queue > PP_LAST_QUEUE * 2 ? PP_REFUSED_HARD : -1;
 		}
 		tp = bpf_tcp_sock(sk);
 	}
 	if (!tp || f->control == PP_FREE)
 		return police_other(f, tp, k);
-	pp_look_ahead(&f->path, k, 0);
+	pp_look_ahead(&f->path, k, PP_WANT_QUEUE);
 	return police_paced(f, tp, k);
 }
 
@@ -108,7 +108,8 @@ int pp_egress(struct __sk_buff *skb)
 	__u64 gen;
 	int why;
 
-	if (!st || !st->nlimits[PP_EGRESS] || skb->ifindex == PP_LOOPBACK_IFINDEX)
+	if (!st || !(st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS]) ||
+	    skb->ifindex == PP_LOOPBACK_IFINDEX)
 		return PASS;
 	/*
 	 * the kernel runs the program with a full socket, a listener for its SYN-ACKs; without one
@@ -116,6 +117,10 @@ int pp_egress(struct __sk_buff *skb)
 	 */
 	sk = skb->sk;
 	if (!sk || !(sk = bpf_sk_fullsock(sk)))
+		return PASS;
+	if (st->nlimits[PP_INGRESS] && withhold(skb, sk))
+		return DROP;
+	if (!st->nlimits[PP_EGRESS])
 		return PASS;
 	f = flow_of(sk);
 	if (!f)

@@ -10,30 +10,98 @@
  */
 #pragma once
 
-#define DROP 0
+/*
+ * What a sender that does not hear its rate may be ahead of its share before its ACKs are withheld
+ * (window.h), and then before its packets are dropped
+ */
+#define PP_UNHEARD_AHEAD (15 * PP_MSEC)
+#define PP_UNHEARD_DROP (50 * PP_MSEC)
+/* the most it may be ahead, where it takes long to come back; and what is long */
+#define PP_UNHEARD_MOST (400 * PP_MSEC)
+#define PP_UNHEARD_LONG (100 * PP_MSEC)
 
-/* a sender that nothing tells its rate is dropped beyond this queue, or two epochs */
-#define PP_STRANGER_QUEUE (50 * PP_MSEC)
-
-/* A TCP packet with data, of a connection. Returns a refusal, or -1. */
-static __always_inline int police_tcp_in(struct pp_inflow *in, struct packet *k)
+static __always_inline __u64 ahead_of(const struct pp_inflow *in)
 {
-	k->unheard = !in->paced;
-	pp_look_ahead(&in->path, k, 1);
-	if (k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch))
+	return in->ahead_us ? in->ahead_us * PP_USEC : PP_UNHEARD_AHEAD;
+}
+
+/*
+ * A TCP packet with data whose sender hears its rate. Returns a refusal, or -1.
+ */
+static __always_inline int police_heard(struct pp_inflow *in, struct packet *k)
+{
+	pp_look_ahead(&in->path, k, PP_WANT_QUEUE);
+	if (k->queue < PP_HARD_QUEUE)
+		return -1;
+	pp_look_ahead(&in->path, k, PP_WANT_PACE);
+	return k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch) ? PP_REFUSED_HARD : -1;
+}
+
+__noinline int pp_note_lull(struct pp_path *path, __u64 ns)
+{
+	if (!path)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		pp_law_silent(p, ns);
+	}
+	return 0;
+}
+
+/*
+ * ACKs were withheld, and the sender was silent for so long before it tried again. One that waits
+ * for its retransmission timeout, since it has no probe, or the ACK of its probe was withheld too,
+ * may be ahead by as much, or its share would lie fallow.
+ */
+static __always_inline void learn_ahead(struct pp_inflow *in, __u64 silent)
+{
+	__u64 ahead = ahead_of(in);
+
+	if (silent > PP_UNHEARD_LONG)
+		ahead = pp_max(ahead, pp_min(silent, PP_UNHEARD_MOST));
+	else
+		ahead = pp_max(ahead - ahead / 256, PP_UNHEARD_AHEAD);
+	in->ahead_us = ahead / PP_USEC;
+}
+
+/*
+ * And one whose sender does not. It may come in any amount when a limit is new, or a connection:
+ * that is in flight, and dropped it would cost the sender a second of timeouts. It is let in, and
+ * what the sender may have in flight next is small. From then on each is held by its own clock.
+ */
+static __always_inline int police_unheard(struct pp_inflow *in, struct packet *k)
+{
+	__u64 share = pp_look_ahead(&in->path, k, PP_WANT_EQUAL), most = ahead_of(in) + PP_UNHEARD_DROP;
+	__u64 vt = in->vt;
+
+	if ((__s64)(vt - k->now) < 0)
+		vt = k->now;
+	k->unheard = 1;
+	if (in->withheld)
+		learn_ahead(in, k->now - in->came);
+	pp_note_lull(&in->path, pp_max(in->withheld ? k->now - in->came : 0, in->rtt_us * PP_USEC));
+	in->withheld = 0;
+	in->came = k->now;
+	if (!k->grace && vt - k->now > most)
+		return PP_REFUSED_SHARE;
+	if (!k->grace && k->queue > PP_LAST_QUEUE + 8 * k->epoch)
 		return PP_REFUSED_HARD;
-	if (!in->paced && !k->grace && k->queue > pp_max(PP_STRANGER_QUEUE, 2 * k->epoch))
-		return PP_REFUSED_QUEUE;
+	vt += k->len * PP_NSEC / share;
+	in->vt = k->grace ? pp_min(vt, k->now + most) : vt;
 	return -1;
 }
 
 static __noinline int police_in(struct bpf_sock *sk, struct pp_inflow *in, struct packet *k)
 {
 	if (sk->protocol != IPPROTO_TCP || sk->type != PP_SOCK_STREAM)
-		return police_by_clock(&in->vt, pp_look_ahead(&in->path, k, 1), k, 0);
+		return police_by_clock(&in->vt, pp_look_ahead(&in->path, k, PP_WANT_PACE), k, PP_OTHER_BURST,
+				       0);
 	if (k->len > PP_CONTROL)
-		return police_tcp_in(in, k);
-	pp_look_ahead(&in->path, k, 0);
+		return in->paced ? police_heard(in, k) : police_unheard(in, k);
+	pp_look_ahead(&in->path, k, PP_WANT_QUEUE);
 	return k->queue > PP_LAST_QUEUE * 2 ? PP_REFUSED_HARD : -1;
 }
 

@@ -101,14 +101,27 @@ static inline __u64 pp_law_fair(const struct pp_pipe *p)
 
 /*
  * Length of an epoch in ns: time for two bursts of a flow at R and eight of the pipe, a burst being
- * the two segments that TCP sends at least. Shorter epochs see the bursts instead of the rate.
+ * the two segments that TCP sends at least. Shorter epochs see the bursts instead of the rate. So
+ * they do of flows that nothing paces, which send a window at a time: time for two of those too, or
+ * n would be the number of those that happen to send.
  */
 static inline __u64 pp_law_epoch(const struct pp_pipe *p)
 {
 	__u64 burst = 2 * pp_law_mss(p) * PP_NSEC;
 	__u64 T = pp_max(2 * burst / pp_law_fair(p), 8 * burst / pp_law_rate(p));
 
+	T = pp_max(T, 2 * PP_USEC * p->lull);
+
 	return pp_min(pp_max(T, PP_EPOCH_MIN), PP_EPOCH_MAX);
+}
+
+/* A flow that nothing paces was silent for so long before its last burst. */
+static inline void pp_law_silent(struct pp_pipe *p, __u64 ns)
+{
+	__u32 us = pp_min(ns, PP_EPOCH_MAX / 2) / PP_USEC;
+
+	if (us > p->lull_now)
+		p->lull_now = us;
 }
 
 /* Standing virtual queue at time now, in ns. */
@@ -190,17 +203,26 @@ static inline __u64 pp_law_spread(const struct pp_pipe *p, const struct pp_share
 	return q > p->qmean ? r - r * off / 1024 : r + r * off / 1024;
 }
 
+/* The flow's equal share, bytes/s: R, or less while it is young. At most R. */
+static inline __u64 pp_law_equal(const struct pp_pipe *p, const struct pp_share *s)
+{
+	__u64 C = pp_law_rate(p), R = pp_law_fair(p), r = R;
+
+	if (!pp_law_born(p, s))
+		r = C / 16;
+	else if (pp_law_young(p, s))
+		r = C / pp_max(pp_max(p->n16 / 16 + p->born, p->born + p->born_prev), 1);
+	return pp_max(pp_min(r, R), 1);
+}
+
 /*
  * What the flow may send now, bytes/s. Hands out a turn to a flow that opens while a queue stands.
  */
 static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now)
 {
-	__u64 C = pp_law_rate(p), R = pp_law_fair(p), r = R, q;
+	__u64 C = pp_law_rate(p), R = pp_law_fair(p), r = pp_law_equal(p, s), q;
 
-	if (!pp_law_born(p, s)) {
-		r = C / 16;
-	} else if (pp_law_young(p, s)) {
-		r = C / pp_max(pp_max(p->n16 / 16 + p->born, p->born + p->born_prev), 1);
+	if (pp_law_born(p, s) && pp_law_young(p, s)) {
 		q = pp_law_queue(p, now);
 		if (!pp_law_waits(s, now) && q > pp_max(PP_MSEC, 4 * pp_law_mss(p) * PP_NSEC / C))
 			pp_law_take_turn(p, s, now, q, C);
@@ -314,6 +336,10 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	young = __sync_lock_test_and_set(&p->young_big, 0);
 	p->born_prev = __sync_lock_test_and_set(&p->born, 0);
 	p->mss = __sync_lock_test_and_set(&p->mss_now, 0);
+	p->lull = pp_max(p->lull_now, p->lull - p->lull / 8);
+	if (p->lull < PP_MSEC / PP_USEC)
+		p->lull = 0;
+	p->lull_now = 0;
 	p->epoch_no++;
 	if (dt > 8 * T || p->C != C || !p->R) {
 		/*

@@ -43,6 +43,11 @@ struct pp_inflow {
 	__u64 hold_at;	/* its window was last computed, ns; 0: never */
 	__u64 hold_bytes; /* value of bytes then */
 	__u32 window;	/* receive window, in bytes, that its sender is held by; 0: none */
+	__u32 ahead_us; /* what its sender may be ahead of its share before ACKs wait; 0: default */
+	__u32 withheld; /* ACKs were, since the last data came */
+	__u64 came;	/* when that was, ns */
+	__u32 rtt_us;	/* of a sender that is held by its window */
+	__u32 pad;
 	__u32 paced;	/* its sender takes part: it hears the rate */
 };
 
@@ -185,6 +190,14 @@ static __always_inline int in_force(const struct pp_pipe *p, __u64 now)
 __noinline __u64 pp_pace_in(struct pp_pipe *p, struct pp_share *s, __u64 now)
 {
 	return p && s ? pp_law_pace(p, s, now) : ~0ULL;
+}
+
+/* For a flow that is not paced: it takes no turns. */
+__noinline __u64 pp_equal_in(struct pp_pipe *p, struct pp_share *s)
+{
+	if (!p || !s)
+		return ~0ULL;
+	return s->pace = pp_law_equal(p, s);
 }
 
 __noinline __u64 pp_epoch_of(struct pp_pipe *p)

@@ -2,12 +2,17 @@
 /* A packet and the pipes on its path, in either direction: measure, look ahead, count. */
 #pragma once
 
+/* verdicts; an egress program has more of them */
+#define DROP 0
+#define PASS 1
+
 /* up to this length a TCP packet is a pure ACK, a SYN, or as harmless */
 #define PP_CONTROL 120
-/* what a socket without a pace may send ahead of its share */
+/*
+ * what a socket without a pace may send ahead of its share; the pipe refuses it beyond a queue of
+ * twice that: many sockets, a packet each
+ */
 #define PP_OTHER_BURST (10 * PP_MSEC)
-/* and where the pipe refuses it: many sockets, a packet each */
-#define PP_OTHER_QUEUE (20 * PP_MSEC)
 /* refuses TCP that has data in flight, and all without a pace; eight epochs if those are more */
 #define PP_HARD_QUEUE (100 * PP_MSEC)
 /* and this, with eight epochs on top, all but small TCP packets, which have twice that */
@@ -67,8 +72,14 @@ static __always_inline void measure(struct __sk_buff *skb, __u32 protocol, struc
 	k->mss = skb->gso_size + header;
 }
 
-/* The queue on the path, and for a socket without a pace its share. */
-__noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want_share)
+enum pp_want {
+	PP_WANT_QUEUE,
+	PP_WANT_PACE,  /* and the share of a socket without a pace, as it would be told it */
+	PP_WANT_EQUAL, /* and the share of a sender that cannot be told */
+};
+
+/* The queue on the path, and the longest epoch and the share if they are wanted. */
+__noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 {
 	__u64 share = ~0ULL;
 
@@ -84,20 +95,22 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want_
 			continue;
 		k->queue = pp_max(k->queue, pp_law_queue(p, k->now));
 		k->grace |= k->now < p->grace;
-		if (want_share) {
-			k->epoch = pp_max(k->epoch, pp_epoch_of(p));
-			share = pp_min(share, pp_pace_in(p, &path->share[i], k->now));
-		}
+		if (want == PP_WANT_QUEUE)
+			continue;
+		k->epoch = pp_max(k->epoch, pp_epoch_of(p));
+		share = pp_min(share, want == PP_WANT_PACE
+					      ? pp_pace_in(p, &path->share[i], k->now)
+					      : pp_equal_in(p, &path->share[i]));
 	}
 	return share;
 }
 
 /*
- * What nothing paces: by the socket's own clock, which is at *vt, at its share. must_pass: refused
- * for its share it would stall. Returns a refusal, or -1.
+ * What nothing paces: by the socket's own clock, *own, at its share, which it may be ahead of by
+ * burst. must_pass: refused for its share it would stall. Returns a refusal, or -1.
  */
 static __always_inline int police_by_clock(__u64 *own, __u64 share, const struct packet *k,
-					   int must_pass)
+					   __u64 burst, int must_pass)
 {
 	__u64 vt = *own;
 
@@ -106,9 +119,9 @@ static __always_inline int police_by_clock(__u64 *own, __u64 share, const struct
 	if (k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch))
 		return PP_REFUSED_HARD;
 	if (!must_pass) {
-		if (k->queue > pp_max(PP_OTHER_QUEUE, 2 * k->epoch))
+		if (k->queue > pp_max(2 * burst, 2 * k->epoch))
 			return PP_REFUSED_QUEUE;
-		if (vt - k->now > PP_OTHER_BURST)
+		if (vt - k->now > burst)
 			return PP_REFUSED_SHARE;
 	}
 	*own = vt + k->len * PP_NSEC / share;
@@ -147,7 +160,9 @@ __noinline int pp_count_passed(struct pp_path *path, struct packet *k)
 			break;
 		if (!in_force(p, k->now))
 			continue;
-		pp_arrive_in(p, &path->share[i], k->now, k->len, k->mss);
+		/* what was in flight when the limit came is nobody's to make up for */
+		if (!k->unheard || !k->grace || k->queue < PP_HARD_QUEUE)
+			pp_arrive_in(p, &path->share[i], k->now, k->len, k->mss);
 		if (k->charged)
 			pp_law_charged(&path->share[i], k->now);
 		__sync_fetch_and_add(&p->bytes, k->len);
