@@ -78,18 +78,18 @@ sweep "limit that loads" 3 'pp unload' limit "$TARGET" --egress 10M
 sweep "limit on what is loaded" 1 'limit a 5M; unlimit a' limit "$TARGET" --egress 10M
 sweep "limit that changes" 1 'limit a 5M' limit "$TARGET" --egress 10M
 sweep "unlimit" 1 'limit a 5M' unlimit "$TARGET"
-sweep "limit in both directions" 1 'limit a 5M; unlimit a' limit "$TARGET" --egress 10M --ingress 30M
-sweep "limit in the other direction" 2 'unlimit a; limit_in b 5M' \
+sweep "limit in both directions" 2 'limit a 5M; unlimit a' limit "$TARGET" --egress 10M --ingress 30M
+sweep "limit in the other direction" 3 'unlimit a; limit_in b 5M' \
 	limit "$TARGET" --egress 10M --ingress 30M
 sweep "unlimit in one direction" 1 'limit a 5M; limit_in a 5M' \
 	unlimit "$TARGET" --direction ingress
-sweep "unlimit in both directions" 1 'limit a 5M; limit_in a 5M' unlimit "$TARGET"
-sweep "peers that are added" 1 'pp peers --remove 10.1.0.0/16; pp peers --remove 10.2.0.0/16' \
+sweep "unlimit in both directions" 2 'limit a 5M; limit_in a 5M' unlimit "$TARGET"
+sweep "peers that are added" 3 'pp peers --remove 10.1.0.0/16; pp peers --remove 10.2.0.0/16' \
 	peers --add 10.1.0.0/16,10.2.0.0/16
 ok "peers that are added, killed: added again" pp peers --add 10.1.0.0/16,10.2.0.0/16
 is "peers that are added, killed: these" "$(pp peers -o json | jq -c '[.peers[].prefix]')" \
 	'["10.1.0.0/16","10.2.0.0/16"]'
-sweep "peers that are removed" 1 'pp peers --add 10.1.0.0/16,10.2.0.0/16' \
+sweep "peers that are removed" 3 'pp peers --add 10.1.0.0/16,10.2.0.0/16' \
 	peers --remove 10.1.0.0/16,10.2.0.0/16
 pp peers --add 10.1.0.0/16 && pp peers --remove 10.1.0.0/16
 is "limits and peers killed: nprefixes in the end" "$(bpftool -j map dump pinned "$(pins)/pp_state" |
