@@ -21,6 +21,12 @@ enum pp_feedback_constants {
 	PP_ENDS = 4,
 };
 
+/*
+ * no lower rate than a segment a second is taken, bytes/s: TCP's pacing charges a packet when it is
+ * sent, and at a byte a second waits for half an hour, whatever is told after
+ */
+#define PP_TOLD_LEAST 1500
+
 /* a sender that hears no rate for so long doubles it */
 #define PP_TOLD_FOR (2 * PP_NSEC)
 
@@ -72,7 +78,7 @@ static __always_inline void take(struct pp_link *l, const struct pp_wire *w)
 	}
 	if (!w->rate)
 		return;
-	l->told = w->rate;
+	l->told = pp_max(w->rate, PP_TOLD_LEAST);
 	l->told_at = bpf_ktime_get_ns();
 	l->fresh = w->hello;
 }

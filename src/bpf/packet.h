@@ -62,7 +62,7 @@ static __always_inline void measure(struct __sk_buff *skb, __u32 protocol, struc
 	}
 	header = header_len(skb, protocol);
 	/* from outside (a guest's device, a tunnel) it may come without their number */
-	if (!k->segs)
+	if (!k->segs && k->len > header)
 		k->segs = (k->len - header + skb->gso_size - 1) / skb->gso_size;
 	if (k->segs <= 1) {
 		k->segs = 1;

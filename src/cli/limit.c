@@ -32,6 +32,10 @@ int pp_cmd_limit(const struct pp_args *args, struct pp_err *e)
 			"limit: what to limit is missing; valid are --egress RATE, --ingress RATE "
 			"(--egress 50M)");
 	r = pp_datapath_open(args->root, PP_LOAD, &d, e);
+	/* both or none */
+	for (int dir = 0; !r && dir < PP_N_DIR; dir++)
+		if (args->rate_set[dir])
+			r = pp_limit_check(&d, args->target, dir, e);
 	for (int dir = 0; !r && dir < PP_N_DIR; dir++)
 		if (args->rate_set[dir])
 			r = set(args, &d, dir, e);

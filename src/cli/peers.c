@@ -61,54 +61,69 @@ static int list(const struct pp_args *args, struct pp_datapath *d, struct pp_err
 	return pp_out_table(stdout, args->format, "peers", cols, ARRAY_SIZE(cols), cells, n, NULL);
 }
 
-/* Prefixes with commas between: all of them are valid before the first is changed. */
-static int change(struct pp_datapath *d, const char *words, bool add, bool dry, struct pp_err *e)
+/* What is to be done with each of the prefixes. */
+typedef int change_fn(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e);
+
+static int nothing(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
 {
-	_cleanup_free_ char *copy = strdup(words);
+	(void)d, (void)c, (void)e;
+	return 0;
+}
+
+static int find(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
+{
+	return pp_prefix_find(d, c, e);
+}
+
+static int add(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
+{
+	return pp_prefix_add(d, c, PP_OWNER_COMMAND, e);
+}
+
+/* Prefixes with commas between; no words: none. */
+static int each(struct pp_datapath *d, const char *words, change_fn *fn, struct pp_err *e)
+{
+	_cleanup_free_ char *copy = words ? strdup(words) : NULL;
 	char *rest = copy, *word;
-	int r = copy ? 0 : -ENOMEM;
+	int r = !words || copy ? 0 : -ENOMEM;
 
 	while (!r && (word = strsep(&rest, ","))) {
 		struct pp_cidr c;
 
 		r = pp_cidr_parse(word, &c, e);
-		if (r || dry)
-			continue;
-		r = add ? pp_prefix_add(d, &c, PP_OWNER_COMMAND, e) : pp_prefix_remove(d, &c, e);
+		if (!r)
+			r = fn(d, &c, e);
 	}
 	return r;
 }
 
-static int check(const struct pp_args *args, struct pp_err *e)
+/* All of them, or none: what is not there to be removed is found before the first is changed. */
+static int change(struct pp_datapath *d, const struct pp_args *args, struct pp_err *e)
 {
-	int r = 0;
+	int r = each(d, args->remove, find, e);
 
-	if (args->add)
-		r = change(NULL, args->add, true, true, e);
-	if (!r && args->remove)
-		r = change(NULL, args->remove, false, true, e);
-	return r;
+	if (!r)
+		r = each(d, args->remove, pp_prefix_remove, e);
+	if (!r)
+		r = each(d, args->add, add, e);
+	return r ? r : pp_prefixes_sync(d, e);
 }
 
 int pp_cmd_peers(const struct pp_args *args, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
-	int r = check(args, e);
+	int r = each(NULL, args->add, nothing, e);
 
+	if (!r)
+		r = each(NULL, args->remove, nothing, e);
 	if (r)
 		return r;
 	r = pp_datapath_open(args->root,
-			     args->add	    ? PP_LOAD
+			     args->add      ? PP_LOAD
 			     : args->remove ? PP_REPAIR
 					    : PP_ADOPT,
 			     &d, e);
 	if (r)
 		return r;
-	if (args->add)
-		r = change(&d, args->add, true, false, e);
-	if (!r && args->remove)
-		r = change(&d, args->remove, false, false, e);
-	if (!r && (args->add || args->remove))
-		return pp_prefixes_sync(&d, e);
-	return r ? r : list(args, &d, e);
+	return args->add || args->remove ? change(&d, args, e) : list(args, &d, e);
 }

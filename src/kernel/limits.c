@@ -308,6 +308,21 @@ static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, con
 	return 0;
 }
 
+int pp_limit_check(struct pp_datapath *d, const char *path, enum pp_dir dir, struct pp_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	struct pp_slot slot = {};
+	uint64_t id;
+	int r = pp_cgroup_open(&d->cgroupfs, path, &fd, &id, e);
+
+	if (r)
+		return r;
+	collect(d);
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[dir])
+		return 0;
+	return check_depth(d, path, dir, e);
+}
+
 static int depth(const char *path)
 {
 	int n = 0;

@@ -27,6 +27,13 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 		 uint64_t for_ns, enum pp_owner owner, struct pp_socket_count *ret_sockets,
 		 struct pp_err *e);
 
+/*
+ * Is there room for a limit of the cgroup in this direction, on the way of its connections? For
+ * commands that set several and shall set all or none. 0; -ENOENT, -E2BIG, or -errno, with the
+ * message of pp_limit_set().
+ */
+int pp_limit_check(struct pp_datapath *d, const char *path, enum pp_dir dir, struct pp_err *e);
+
 #define PP_ALL_DIRS ((1u << PP_N_DIR) - 1)
 
 /*

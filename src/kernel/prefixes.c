@@ -68,7 +68,17 @@ static int entries_read(const struct pp_datapath *d, struct entries *all)
 	return 0;
 }
 
-/* The programs look at no prefix while there is none. */
+static struct entry *entries_find(const struct entries *all, const struct pp_cidr *c)
+{
+	struct entry key = { .c = *c };
+
+	return all->n ? bsearch(&key, all->e, all->n, sizeof(key), by_prefix) : NULL;
+}
+
+/*
+ * The programs look at no prefix while nprefixes is 0: it is never less than there are, wherever
+ * the command is killed, and it is what there are after a recount.
+ */
 static int recount(struct pp_datapath *d)
 {
 	_cleanup_(entries_free) struct entries all = {};
@@ -79,32 +89,61 @@ static int recount(struct pp_datapath *d)
 	return r;
 }
 
-int pp_prefix_add(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner owner,
-		  struct pp_err *e)
+static int put(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner owner,
+	       struct pp_err *e)
 {
 	struct pp_prefix key = key_of(c);
 	struct pp_prefix_info info = { .owner = owner };
 	char text[PP_CIDR_TEXT];
+	int r;
 
-	if (bpf_map_update_elem(d->prefixes_fd, &key, &info, BPF_ANY)) {
-		int r = -errno;
+	__atomic_fetch_add(&d->state->nprefixes, 1, __ATOMIC_SEQ_CST);
+	if (!bpf_map_update_elem(d->prefixes_fd, &key, &info, BPF_ANY))
+		return 0;
+	r = -errno;
+	return pp_err_set(e, r, "%s: %s", pp_cidr_format(text, c),
+			  r == -ENOSPC ? "all 32768 prefixes of this host are in use"
+				       : strerror(-r));
+}
 
-		return pp_err_set(e, r, "%s: %s", pp_cidr_format(text, c),
-				  r == -ENOSPC ? "all 32768 prefixes of this host are in use"
-					       : strerror(-r));
-	}
-	return recount(d);
+static int not_removed(const struct pp_cidr *c, int r, struct pp_err *e)
+{
+	char text[PP_CIDR_TEXT];
+
+	return pp_err_set(e, r, "%s is %s", pp_cidr_format(text, c),
+			  r == -ENOENT ? "not among the peers" : strerror(-r));
+}
+
+static int take_out(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
+{
+	struct pp_prefix key = key_of(c);
+
+	return bpf_map_delete_elem(d->prefixes_fd, &key) ? not_removed(c, -errno, e) : 0;
+}
+
+int pp_prefix_add(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner owner,
+		  struct pp_err *e)
+{
+	int r = put(d, c, owner, e), count = recount(d);
+
+	return r ? r : count;
+}
+
+int pp_prefix_find(const struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
+{
+	_cleanup_(entries_free) struct entries all = {};
+	int r = entries_read(d, &all);
+
+	if (!r && !entries_find(&all, c))
+		r = -ENOENT;
+	return r ? not_removed(c, r, e) : 0;
 }
 
 int pp_prefix_remove(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
 {
-	struct pp_prefix key = key_of(c);
-	char text[PP_CIDR_TEXT];
+	int r = take_out(d, c, e);
 
-	if (bpf_map_delete_elem(d->prefixes_fd, &key))
-		return pp_err_set(e, -errno, "%s is %s", pp_cidr_format(text, c),
-				  errno == ENOENT ? "not among the peers" : strerror(errno));
-	return recount(d);
+	return r ? r : recount(d);
 }
 
 int pp_prefix_each(const struct pp_datapath *d,
@@ -125,12 +164,10 @@ int pp_prefixes_set(struct pp_datapath *d, const struct pp_cidr *c, size_t n, en
 		    struct pp_err *e)
 {
 	_cleanup_(entries_free) struct entries old = {};
-	int r = entries_read(d, &old), changed = 0;
+	int r = entries_read(d, &old), changed = 0, count;
 
 	for (size_t i = 0; !r && i < n; i++) {
-		struct entry key = { .c = c[i] },
-			     *was = old.n ? bsearch(&key, old.e, old.n, sizeof(key), by_prefix)
-					  : NULL;
+		struct entry *was = entries_find(&old, &c[i]);
 
 		if (was) {
 			/* somebody else's stays theirs */
@@ -138,16 +175,18 @@ int pp_prefixes_set(struct pp_datapath *d, const struct pp_cidr *c, size_t n, en
 				was->owner = PP_N_OWNER;
 			continue;
 		}
-		r = pp_prefix_add(d, &c[i], owner, e);
+		r = put(d, &c[i], owner, e);
 		changed++;
 	}
 	for (size_t i = 0; !r && i < old.n; i++) {
 		if (old.e[i].owner != owner)
 			continue;
-		r = pp_prefix_remove(d, &old.e[i].c, e);
+		r = take_out(d, &old.e[i].c, e);
 		changed++;
 	}
-	return r ? r : changed;
+	/* once: there may be thousands */
+	count = changed ? recount(d) : 0;
+	return r ? r : count ? count : changed;
 }
 
 int pp_prefixes_sync(struct pp_datapath *d, struct pp_err *e)

@@ -15,6 +15,9 @@
 int pp_prefix_add(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner owner,
 		  struct pp_err *e);
 
+/* Is it there, just as it is written? 0, or -ENOENT with the message of pp_prefix_remove(). */
+int pp_prefix_find(const struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e);
+
 /* 0; -ENOENT, or -errno, with a message. Connections that take part go on. */
 int pp_prefix_remove(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e);
 

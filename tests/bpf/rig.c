@@ -294,6 +294,13 @@ static size_t build(const struct rig_packet *k, uint8_t *data)
 	return ETHERNET + k->len;
 }
 
+void rig_use(enum pp_dir dir)
+{
+	rig_clear();
+	rig.dir = dir;
+	printf("# %s\n", dir == PP_EGRESS ? "egress" : "ingress");
+}
+
 struct bpf_program *rig_program(void)
 {
 	return rig.dir == PP_EGRESS ? rig.skel->progs.pp_egress : rig.skel->progs.pp_ingress;

@@ -15,7 +15,7 @@ struct rig {
 	struct pp_pipe *pipe;     /* PP_MAX_PIPES, shared with the kernel */
 	struct pp_state *state;   /* shared with the kernel */
 	unsigned int ifindex;     /* of a device that is not loopback, where nothing gets to */
-	enum pp_dir dir; /* of limits that are set and of packets that run; a test may change it */
+	enum pp_dir dir; /* of limits that are set and of packets that run; egress at first */
 };
 extern struct rig rig;
 
@@ -40,6 +40,9 @@ uint64_t rig_enter(const char *path);
 /* The id of that cgroup, made where missing, and an open directory. */
 uint64_t rig_cgroup(const char *path);
 int rig_cgroup_fd(const char *path);
+
+/* From now on limits and packets are of this direction; clears. */
+void rig_use(enum pp_dir dir);
 
 /* No limit, no slot, counters at zero, another generation. */
 void rig_clear(void);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Test runs of the egress program: which pipes a packet crosses.
+// Test runs of both packet programs: which pipes a packet crosses.
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <pthread.h>
@@ -206,13 +206,16 @@ static int tests(void)
 {
 	uint64_t a;
 
-	test_no_limit();
-	a = rig_enter("a");
-	test_loopback(a);
-	test_freed(a);
-	test_generation(a);
-	test_nested();
-	test_path_full();
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		rig_use(dir);
+		test_no_limit();
+		a = rig_enter("a");
+		test_loopback(a);
+		test_freed(a);
+		test_generation(a);
+		test_nested();
+		test_path_full();
+	}
 	return done_testing();
 }
 

@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/ipv6.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,6 +22,8 @@
 
 #define DEVICE "pp1"
 #define PEER_PORT 7000
+/* each packet of the device has a struct virtio_net_hdr in front; the IP header is aligned */
+#define HEADER_ROOM 12
 #define WINDOW 65535 /* no scaling: less is in flight than the device queues */
 
 static const char *const address[2][2] = { { "10.78.0.1", "10.78.0.2" }, { "fd78::1", "fd78::2" } };
@@ -54,7 +59,7 @@ static void set_address6(const char *device)
 
 bool wire_open(struct wire *w)
 {
-	struct ifreq req = { .ifr_name = DEVICE, .ifr_flags = IFF_TUN | IFF_NO_PI };
+	struct ifreq req = { .ifr_name = DEVICE, .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
 	int fd;
 
 	memset(w, 0, sizeof(*w));
@@ -119,10 +124,11 @@ static uint16_t fold(uint32_t sum)
 }
 
 /*
- * IP header for n bytes of TCP from the peer to the host. Returns its length and the sum over the
- * pseudo header.
+ * IP header for n bytes of TCP or UDP from the peer to the host. Returns its length and the sum
+ * over the pseudo header.
  */
-static size_t put_ip(const struct wire *w, uint8_t *data, size_t n, uint32_t *ret_sum)
+static size_t put_ip(const struct wire *w, uint8_t *data, uint8_t protocol, size_t n,
+		     uint32_t *ret_sum)
 {
 	struct ipv6hdr *ip6 = (void *)data;
 	struct iphdr *ip4 = (void *)data;
@@ -130,34 +136,71 @@ static size_t put_ip(const struct wire *w, uint8_t *data, size_t n, uint32_t *re
 	if (w->v6) {
 		ip6->version = 6;
 		ip6->payload_len = htons(n);
-		ip6->nexthdr = IPPROTO_TCP;
+		ip6->nexthdr = protocol;
 		ip6->hop_limit = 64;
 		inet_pton(AF_INET6, address[1][1], &ip6->saddr);
 		inet_pton(AF_INET6, address[1][0], &ip6->daddr);
-		*ret_sum = add_up(IPPROTO_TCP + n, (uint8_t *)&ip6->saddr, 32);
+		*ret_sum = add_up(protocol + n, (uint8_t *)&ip6->saddr, 32);
 		return sizeof(*ip6);
 	}
 	ip4->version = 4;
 	ip4->ihl = 5;
 	ip4->tot_len = htons(sizeof(*ip4) + n);
 	ip4->ttl = 64;
-	ip4->protocol = IPPROTO_TCP;
+	ip4->protocol = protocol;
 	inet_pton(AF_INET, address[0][1], &ip4->saddr);
 	inet_pton(AF_INET, address[0][0], &ip4->daddr);
 	ip4->check = fold(add_up(0, data, sizeof(*ip4)));
-	*ret_sum = add_up(IPPROTO_TCP + n, (uint8_t *)&ip4->saddr, 8);
+	*ret_sum = add_up(protocol + n, (uint8_t *)&ip4->saddr, 8);
 	return sizeof(*ip4);
 }
 
-static void answer(struct wire *w, bool syn, bool ack)
+/*
+ * Sends n bytes of TCP or UDP, whose checksum, 0 so far, is at check_at. gso_size: payload of a
+ * segment, if this is a super-packet; the kernel is not told how many it holds.
+ */
+static void put(struct wire *w, uint8_t protocol, const uint8_t *l4, size_t n, size_t check_at,
+		size_t header, uint16_t gso_size)
 {
-	_Alignas(4) uint8_t tcp[40] = { 0 };
-	_Alignas(4) uint8_t data[80] = { 0 };
+	_Alignas(4) static uint8_t data[HEADER_ROOM + 65536];
+	struct virtio_net_hdr vnet = { 0 };
+	uint8_t *ip = data + HEADER_ROOM;
+	size_t l3;
+	uint32_t sum;
+	uint16_t check;
+
+	memset(ip, 0, 40);
+	l3 = put_ip(w, ip, protocol, n, &sum);
+	check = fold(add_up(sum, l4, n));
+	memcpy(ip + l3, l4, n);
+	if (gso_size) {
+		/* such a packet's checksum is the pseudo header's, the rest is to be done */
+		check = ~fold(sum);
+		vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		vnet.csum_start = l3;
+		vnet.csum_offset = check_at;
+		vnet.gso_type = w->v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+		vnet.gso_size = gso_size;
+		vnet.hdr_len = l3 + header;
+	}
+	memcpy(ip + l3 + check_at, &check, sizeof(check));
+	memcpy(ip - sizeof(vnet), &vnet, sizeof(vnet));
+	if (write(w->fd, ip - sizeof(vnet), sizeof(vnet) + l3 + n) < 0)
+		rig_die("write to the wire");
+	w->sent_packets += gso_size ? (n - header + gso_size - 1) / gso_size : 1;
+	w->sent_bytes += l3 + n + (gso_size ? (n - header - 1) / gso_size * (l3 + header) : 0);
+}
+
+/* A segment, with `bytes` of payload, which takes up sequence numbers; see put() for gso_size. */
+static void segment(struct wire *w, bool syn, bool ack, size_t bytes, uint16_t gso_size)
+{
+	_Alignas(4) static uint8_t tcp[65536];
 	struct tcphdr *th = (void *)tcp;
-	size_t n = sizeof(*th), l3;
-	uint32_t sum, value;
+	size_t n = sizeof(*th);
+	uint32_t value;
 	uint16_t mss;
 
+	memset(tcp, 0, 40);
 	if (syn) {
 		mss = htons(WIRE_MTU - (w->v6 ? 60 : 40));
 		tcp[n] = TCPOPT_MAXSEG, tcp[n + 1] = TCPOLEN_MAXSEG;
@@ -181,12 +224,31 @@ static void answer(struct wire *w, bool syn, bool ack)
 	th->syn = syn;
 	th->ack = ack;
 	th->window = htons(WINDOW);
-	l3 = put_ip(w, data, n, &sum);
-	th->check = fold(add_up(sum, tcp, n));
-	memcpy(data + l3, tcp, n);
-	if (write(w->fd, data, l3 + n) < 0)
-		rig_die("write to the wire");
-	w->seq += syn;
+	memset(tcp + n, 'x', bytes);
+	put(w, IPPROTO_TCP, tcp, n + bytes, offsetof(struct tcphdr, check), n, gso_size);
+	w->seq += syn + bytes;
+}
+
+static void answer(struct wire *w, bool syn, bool ack)
+{
+	segment(w, syn, ack, 0, 0);
+}
+
+void wire_send(struct wire *w, uint32_t bytes, uint16_t gso_size)
+{
+	segment(w, false, true, bytes, gso_size);
+}
+
+void wire_datagram(struct wire *w, uint16_t host_port, uint32_t bytes)
+{
+	_Alignas(4) uint8_t udp[sizeof(struct udphdr) + WIRE_MTU] = { 0 };
+	struct udphdr *uh = (void *)udp;
+
+	uh->source = htons(PEER_PORT);
+	uh->dest = htons(host_port);
+	uh->len = htons(sizeof(*uh) + bytes);
+	put(w, IPPROTO_UDP, udp, sizeof(*uh) + bytes, offsetof(struct udphdr, check), sizeof(*uh),
+	    0);
 }
 
 void wire_syn(struct wire *w, uint16_t host_port)
@@ -248,12 +310,13 @@ static void receive(struct wire *w, const uint8_t *tcp, size_t n)
 int wire_poll(struct wire *w, int ms)
 {
 	struct pollfd p = { .fd = w->fd, .events = POLLIN };
-	uint8_t data[65536];
+	uint8_t buf[sizeof(struct virtio_net_hdr) + 65536];
+	const uint8_t *data = buf + sizeof(struct virtio_net_hdr);
 	ssize_t n;
 	int read_now = 0;
 
 	poll(&p, 1, ms);
-	while ((n = read(w->fd, data, sizeof(data))) > 0) {
+	while ((n = read(w->fd, buf, sizeof(buf)) - (ssize_t)sizeof(struct virtio_net_hdr)) > 0) {
 		bool v6 = data[0] >> 4 == 6;
 		size_t l3 = v6 ? 40 : (data[0] & 15) * 4;
 		uint8_t protocol = v6 ? data[6] : data[9];

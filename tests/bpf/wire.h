@@ -18,6 +18,9 @@ struct wire {
 	uint64_t bytes;   /* L3 */
 	uint64_t payload; /* TCP's, each byte once */
 	bool fin;         /* the peer has seen the end of the stream */
+	/* what the peer has sent, as segments; the caller may clear these */
+	uint64_t sent_packets;
+	uint64_t sent_bytes; /* L3 */
 	/* the peer's end of the one TCP connection */
 	uint32_t seq;  /* what it sends next */
 	uint32_t next; /* what it expects */
@@ -35,6 +38,16 @@ socklen_t wire_host(const struct wire *w, uint16_t port, struct sockaddr_in6 *re
 
 /* The peer opens a connection to this port of the host. */
 void wire_syn(struct wire *w, uint16_t host_port);
+
+/*
+ * The peer sends data, 1 to 60000 bytes, which take up sequence numbers: in one segment, or, with a
+ * gso_size, as a super-packet of segments with so much payload, whose number the kernel is not told
+ * (as from a guest's device). The kernel has dealt with it on return.
+ */
+void wire_send(struct wire *w, uint32_t bytes, uint16_t gso_size);
+
+/* The peer sends a UDP datagram, up to 1400 bytes, to this port of the host. */
+void wire_datagram(struct wire *w, uint16_t host_port, uint32_t bytes);
 
 /*
  * Reads what there is, waiting up to `ms` for a first packet, and lets the peer answer. Returns the

@@ -19,10 +19,11 @@ talk_start old a
 talk old connect "$(lab_v4 b)" "$SINK" >/dev/null
 
 # One line for what is wrong in the maps; nothing for nothing. The programs pass everything in a
-# direction while its nlimits is 0; a pipe that no slot leads to is never used again. Pipes are
-# counted by top: with bpftool that takes a second. All counts are pairs, [egress,ingress].
+# direction while its nlimits is 0, and look for no peer while nprefixes is; a pipe that no slot
+# leads to is never used again. Pipes are counted by top: with bpftool that takes a second. Counts
+# of limits are pairs, [egress,ingress].
 inconsistent() {
-	local dir slots pipes nlimits counting
+	local dir slots pipes nlimits counting nprefixes prefixes
 	dir=$(pins)
 	[ -n "$dir" ] || { echo "nothing is pinned"; return; }
 	slots=$(bpftool -j map dump pinned "$dir/pp_slots" |
@@ -30,8 +31,10 @@ inconsistent() {
 			map(map(select(. != 0)) | length)')
 	pipes=$(pp top --interval 1ms --count 1 -o json | jq -c '[.limits[].direction] |
 		[map(select(. == "egress")), map(select(. == "ingress"))] | map(length)')
-	read -r nlimits counting <<<"$(bpftool -j map dump pinned "$dir/pp_state" |
-		jq -r '.[0].formatted.value | "\(.nlimits | tojson) \(.counting)"')"
+	prefixes=$(pp peers -o json | jq '.peers | length')
+	read -r nlimits counting nprefixes <<<"$(bpftool -j map dump pinned "$dir/pp_state" |
+		jq -r '.[0].formatted.value | "\(.nlimits | tojson) \(.counting) \(.nprefixes)"')"
+	[ "$nprefixes" -ge "$prefixes" ] || echo "$prefixes peers, but nprefixes is $nprefixes"
 	[ "$slots $pipes $counting" = "$nlimits $nlimits 0" ] ||
 		echo "$slots in slots, $pipes pipes, but nlimits is $nlimits, counting $counting"
 }
@@ -75,13 +78,29 @@ sweep "limit that loads" 3 'pp unload' limit "$TARGET" --egress 10M
 sweep "limit on what is loaded" 1 'limit a 5M; unlimit a' limit "$TARGET" --egress 10M
 sweep "limit that changes" 1 'limit a 5M' limit "$TARGET" --egress 10M
 sweep "unlimit" 1 'limit a 5M' unlimit "$TARGET"
+sweep "limit in both directions" 2 'limit a 5M; unlimit a' limit "$TARGET" --egress 10M --ingress 30M
+sweep "limit in the other direction" 3 'unlimit a; limit_in b 5M' \
+	limit "$TARGET" --egress 10M --ingress 30M
+sweep "unlimit in one direction" 1 'limit a 5M; limit_in a 5M' \
+	unlimit "$TARGET" --direction ingress
+sweep "unlimit in both directions" 2 'limit a 5M; limit_in a 5M' unlimit "$TARGET"
+sweep "peers that are added" 3 'pp peers --remove 10.1.0.0/16; pp peers --remove 10.2.0.0/16' \
+	peers --add 10.1.0.0/16,10.2.0.0/16
+ok "peers that are added, killed: added again" pp peers --add 10.1.0.0/16,10.2.0.0/16
+is "peers that are added, killed: these" "$(pp peers -o json | jq -c '[.peers[].prefix]')" \
+	'["10.1.0.0/16","10.2.0.0/16"]'
+sweep "peers that are removed" 3 'pp peers --add 10.1.0.0/16,10.2.0.0/16' \
+	peers --remove 10.1.0.0/16,10.2.0.0/16
+pp peers --add 10.1.0.0/16 && pp peers --remove 10.1.0.0/16
+is "limits and peers killed: nprefixes in the end" "$(bpftool -j map dump pinned "$(pins)/pp_state" |
+	jq '.[0].formatted.value.nprefixes')" "$(pp peers -o json | jq '.peers | length')"
 sweep "unload" 1 'limit a 5M' unload
 
 # At any time at all.
 bad=0
 for ((i = 0; i < 30; i++)); do
 	[ $((i % 2)) = 0 ] || pp unload >/dev/null 2>&1 || true
-	"$PODPACE" --root "$(lab_cgroup)" limit "$TARGET" --egress 10M 2>/dev/null &
+	"$PODPACE" --root "$(lab_cgroup)" limit "$TARGET" --egress 10M --ingress 30M 2>/dev/null &
 	sleep "0.0$((RANDOM % 6))$((RANDOM % 10))"
 	kill -KILL $! 2>/dev/null || true
 	wait $! 2>/dev/null || true
@@ -95,7 +114,7 @@ is "limit killed at random moments: something was wrong after" "$bad" 0
 ok "the limit is in force" in_force 20000000
 unlimit a
 pp unload >/dev/null
-is "unload: what is left" "$(pins)" ""
+is "unload: what is left" "$(find "$NETNS_PINS" -path "*$LAB_ID*")" ""
 is "unload: pace of the connection" "$(talk old get8)" 18446744073709551615
 
 # Two at once, that both find nothing loaded; then both to change the same.

@@ -25,6 +25,23 @@ is_between "--for 2s: 0.2 s after its end, Mbit/s" \
 	"$(($(run_rate for "$set + 2.2" "$set + 3") / 1000000))" 150 1000
 is "--for 2s: in force after its end" "$(field a .in_force | grep -c true || true)" 0
 
+# What b receives, by a sender that is told, and by one that is held by its window.
+for peers in --add --remove; do
+	pp peers "$peers" 10.77.0.0/24
+	name="--for 2s, what comes in, peers $peers"
+	run_start for a b 5 --flows 2 --flow-rate 100M
+	sleep 0.5
+	limit_in b 20M --for 2s
+	set=$(moment)
+	sleep 3
+	run_stop for
+	[ "$peers" = --add ] && bounds=(95 101) || bounds=(30 120)
+	is_share "$name: the second second" "$(run_rate for "$set + 1" "$set + 1.9")" 20M "${bounds[@]}"
+	is_between "$name: 0.3 s after its end, Mbit/s" \
+		"$(($(run_rate for "$set + 2.3" "$set + 3") / 1000000))" 150 1000
+	is "$name: in force after its end" "$(field_in b .in_force | grep -c true || true)" 0
+done
+
 # Without --for it is for ever, whatever was said before.
 limit a 20M --for 300ms
 limit a 20M
@@ -40,22 +57,23 @@ unlimit a
 
 # --- a removed cgroup
 
-# slots: how many there are in the map, and how many the programs believe.
+# slots: how many there are in the map, and how many limits the programs believe, out and in.
 slots() {
 	echo "$(bpftool -j map dump pinned "$(pins)/pp_slots" | jq length)" \
 		"$(bpftool -j map dump pinned "$(pins)/pp_state" |
-			jq '.[0].formatted.value.nlimits[0]')"
+			jq -r '.[0].formatted.value.nlimits | join(" ")')"
 }
 
 mkdir "$LAB_CGROUP2$(lab_cgroup a/gone)"
 limit a/gone 10M
-is "limited cgroup: slots" "$(slots)" "1 1"
+limit_in a/gone 300M
+is "limited cgroup: slots" "$(slots)" "1 1 1"
 run_start gone a/gone b 2 --flows 1
 run_wait gone
 is_between "limited cgroup, Mbit/s" "$(run_report gone receive '.all.l3_bytes * 0 +
 	.all.total_bytes * 8 / 2e6 | floor')" 9 11
 rmdir "$LAB_CGROUP2$(lab_cgroup a/gone)"
-is "removed cgroup: slots" "$(slots)" "0 0"
+is "removed cgroup: slots" "$(slots)" "0 0 0"
 is "removed cgroup: limits in status" "$(pp status -o json | jq '.limits | length')" 0
 is "removed cgroup: counted" "$(pp status -o json | jq .events.slot_freed)" 1
 mkdir "$LAB_CGROUP2$(lab_cgroup a/gone)"
@@ -65,16 +83,17 @@ run_wait gone
 is_between "the same name again, Mbit/s" \
 	"$(run_report gone receive '.all.total_bytes * 8 / 2e6 | floor')" 150 300
 limit a/gone 10M
-is "the same name again, limited: slots" "$(slots)" "1 1"
+is "the same name again, limited: slots" "$(slots)" "1 1 0"
 
 # A tree of limited cgroups, and more than once: nothing adds up.
 for ((i = 0; i < 5; i++)); do
 	mkdir -p "$LAB_CGROUP2$(lab_cgroup a/x/y)"
 	limit a/x 10M
-	limit a/x/y 10M
+	limit_in a/x 10M
+	limit_in a/x/y 10M
 	rmdir "$LAB_CGROUP2$(lab_cgroup a/x/y)" "$LAB_CGROUP2$(lab_cgroup a/x)"
 done
-is "removed five times: slots" "$(slots)" "1 1"
+is "removed five times: slots" "$(slots)" "1 1 0"
 unlimit a/gone
 
 # A socket that outlives its cgroup is not limited any more, and does no harm.
@@ -97,7 +116,7 @@ is_between "after its cgroup is removed, Mbit/s" \
 # The ids of the datapath's own programs.
 programs() {
 	local pin
-	for pin in "$(pins)"/pp_{egress,sockops,setsockopt,getsockopt,iter_tcp,rmdir}; do
+	for pin in "$(pins)"/pp_{egress,ingress,sockops,setsockopt,getsockopt,iter_tcp,rmdir}; do
 		[ ! -e "$pin" ] || bpftool -j link show pinned "$pin" | jq .prog_id
 	done
 }
@@ -122,10 +141,11 @@ paced() {
 
 limit a 100M
 limit b 50M
+limit_in b 200M
 run_start load a b 5 --flows 4 --udp 200M --probe 100 --idle 3
 sleep 1.5
 mapfile -t ids < <(programs)
-is_between "programs" "${#ids[@]}" 5 6
+is_between "programs" "${#ids[@]}" 6 7
 is_between "paced sockets under load" "$(paced)" 8 9
 is "unload says" "$(pp unload 2>&1)" ""
 gone=$(moment)

@@ -42,9 +42,9 @@ schema() {
 
 STATUS='(keys == ["events", "limits", "loaded", "root"]) and (.root | s) and .loaded == true and
 	(.events | keys == ["no_pace", "no_storage", "path_full", "slot_freed"] and all(.[]; c)) and
-	all(.limits[]; (.target | s) and .direction == "egress" and
+	all(.limits[]; (.target | s) and (.direction | IN("egress", "ingress")) and
 		all(.limit, .rate, .fair_rate; c) and
-		all(.flows, .bytes, .packets, .refused; c) and
+		all(.flows, .bytes, .packets, .refused, .unheard; c) and
 		([to_entries[] | select(.key | startswith("refused_")) | .value] |
 			length >= 4 and all(.[]; c)) and
 		.refused == ([to_entries[] | select(.key | startswith("refused_")) | .value] | add) and
@@ -52,8 +52,8 @@ STATUS='(keys == ["events", "limits", "loaded", "root"]) and (.root | s) and .lo
 		(.note == null or (.note | s)) and .set_by == "command" and
 		([keys[] | select(startswith("refused_") | not)] == ["bytes", "direction", "ends_in",
 			"fair_rate", "flows", "in_force", "limit", "note", "packets", "rate", "refused",
-			"set_by", "target"]))'
-TOP='keys == ["limits"] and all(.limits[]; (.target | s) and .direction == "egress" and
+			"set_by", "target", "unheard"]))'
+TOP='keys == ["limits"] and all(.limits[]; (.target | s) and (.direction | IN("egress", "ingress")) and
 	all(.limit, .rate, .fair_rate; c) and all(.flows, .refused; c) and
 	all(.used, .limited; type == "number" and . >= 0) and (.in_force | type == "boolean") and
 	(keys == ["direction", "fair_rate", "flows", "in_force", "limit", "limited", "rate",
@@ -84,7 +84,35 @@ limit a 100M
 mkdir "$LAB_CGROUP2$(lab_cgroup a/in)"
 limit a/in 800k --for 1h
 unlimit b
-schema "status, JSON" "$STATUS and (.limits | length) == 2" pp status -o json
+is "limit in both directions says" \
+	"$(pp limit "$(lab_cgroup b)" --egress 30M --ingress 40M --for 2h 2>&1)" ""
+schema "status, JSON" "$STATUS and (.limits | length) == 4" pp status -o json
+is "status: both directions, egress first" \
+	"$(pp status -o json | jq -c '.limits | map(select(.target | endswith("/b")) |
+		[.direction, .limit, .in_force])')" \
+	'[["egress",30000000,true],["ingress",40000000,true]]'
+says "status: a limit on what comes in" 0 \
+	"^$(lab_cgroup b) +ingress +40M +0 +0 +40\\.0+M +0 +1h59m +yes +-$" pp
+pp top -n 1 --interval 50ms -o json >"$LAB_TMP/top"
+schema "top, JSON: both directions" "$TOP and (.limits | length) == 4" cat "$LAB_TMP/top"
+pp limit "$(lab_cgroup b)" --ingress 50M
+is "limit in one direction: the other stays" "$(field b .limit) $(field_in b .limit)" "30000000 50000000"
+pp unlimit "$(lab_cgroup b)" --direction egress
+is "unlimit in one direction: the other stays" "$(field b .limit) $(field_in b .limit)" " 50000000"
+unlimit b
+is "unlimit: both directions" "$(field b .limit)$(field_in b .limit)" ""
+
+# --- peers
+
+says "peers: none" 0 '^no peers' pp peers
+schema "peers, JSON: none" '. == {"peers": []}' pp peers -o json
+is "peers --add says" "$(pp peers --add fd77::/64,10.77.0.0/24,10.9.8.7 2>&1)" ""
+is "peers --add again says" "$(pp peers --add 10.77.0.0/24 2>&1)" ""
+says "peers: the head" 0 '^PREFIX +SET BY$' pp peers
+says "peers: a prefix" 0 '^10\.77\.0\.0/24 +command$' pp peers
+PEERS='{"peers": [{"prefix": "10.9.8.7/32", "set_by": "command"},
+	{"prefix": "10.77.0.0/24", "set_by": "command"}, {"prefix": "fd77::/64", "set_by": "command"}]}'
+schema "peers, JSON" ". == $PEERS" pp peers -o json
 schema "bare podpace, JSON" "$STATUS" pp -o json
 says "status: the head" 0 \
 	'^TARGET +DIR +LIMIT +RATE +FLOWS +FAIR +REFUSED +ENDS IN +IN FORCE +NOTE$' \
@@ -92,7 +120,7 @@ says "status: the head" 0 \
 says "status: a limit" 0 "^$A +egress +100M +0 +0 +100\.0+M +0 +- +yes +-$" pp status
 says "status: a limit that ends" 0 "^$A/in +egress +800k .* 59m5[0-9]s +yes +-$" pp
 is "status: sorted" \
-	"$(pp status -o json | jq '[.limits[].target] | . == sort')" true
+	"$(pp status -o json | jq '[.limits[] | [.target, .direction]] | . == sort')" true
 
 # --- under load
 
@@ -149,15 +177,23 @@ if command -v bpftool >/dev/null; then
 	broken "detached" 'pp_egress.*detached'
 	whole "detached"
 fi
-rm "$(pins)/pp_sockops"
-broken "no pp_sockops" pp_sockops
-whole "no pp_sockops"
+for program in pp_sockops pp_ingress; do
+	rm "$(pins)/$program"
+	broken "no $program" "$program"
+	whole "no $program"
+	schema "no $program: peers are as they were" ". == $PEERS" pp peers -o json
+done
 # Only limit needs the iterator.
 rm "$(pins)/pp_iter_tcp"
 whole "no pp_iter_tcp"
 rm "$(pins)/pp_sockops"
 ok "no pp_sockops: unload" pp unload
 is "no pp_sockops: nothing is left" "$(pins)" ""
+limit_in a 100M
+is "pins" "$(cd "$(pins)" && echo pp_*)" "pp_egress pp_flows pp_getsockopt pp_inflows pp_ingress\
+ pp_iter_tcp pp_links pp_pipes pp_prefixes pp_rmdir pp_setsockopt pp_slots pp_sockops pp_state"
+pp unload
+is "unload: pins left" "$(find "$NETNS_PINS" -path "*$LAB_ID*")" ""
 limit a 100M
 rm -r "$(pins)"
 says "no pins: status" 0 'not loaded' pp status

@@ -129,6 +129,7 @@ witness_a=$WITNESS
 witness b
 witness_b=$WITNESS
 a=$(lab_cgroup a)
+b=$(lab_cgroup b)
 before=$(programs)
 
 # An emulated processor stands still now and then, for as long as the machine has better to do: less
@@ -160,6 +161,38 @@ within_percent "the same connections, no limit" "$(rate 1)" 40 150 100000
 ok "limit once more" podpace limit "$a" --egress 20M
 sleep 0.5
 within_percent "the same connections, limit 20M" "$(rate 3)" 20 80 101
+
+ok "unlimit once more" podpace unlimit "$a"
+stop
+
+# What b receives. First from a sender that is not told: its connections are older than the peers.
+# A window and withheld ACKs hold it, by the clock of a machine that stands still now and then.
+start 2 cubic
+sleep 1
+ok "limit of what b receives" podpace limit "$b" --ingress 20M
+sleep 1
+within_percent "senders that are not told, 20M to b" "$(rate 3)" 20 10 110
+stop
+ok "peers" podpace peers --add "$(lab_v4 a)/32,$(lab_v4 b),$(lab_v6 a),$(lab_v6 b)"
+again=$(retransmitted)
+start 4 bbr
+sleep 2
+within_percent "new connections, 20M to b" "$(rate 4)" 20 80 101
+is_between "segments sent again by connections that are told" "$(($(retransmitted) - again))" -1000 0
+ok "status has cgroup and direction" shows_limit "$b" ingress
+ok "limit of what b receives changed" podpace limit "$b" --ingress 40M
+sleep 0.5
+within_percent "the same connections, 40M to b" "$(rate 3)" 40 80 101
+ok "beside a limit of what a sends" podpace limit "$a" --egress 20M
+sleep 0.5
+within_percent "the same connections, 20M from a, 40M to b" "$(rate 3)" 20 80 101
+ok "unlimit in one direction" podpace unlimit "$b" --direction ingress
+ok "unlimit in the other" podpace unlimit "$a"
+sleep 0.5
+within_percent "the same connections, no limit again" "$(rate 1)" 40 150 100000
+ok "limit of what b receives once more" podpace limit "$b" --ingress 20M
+sleep 0.5
+within_percent "the same connections, 20M to b" "$(rate 3)" 20 80 101
 
 ok "unload" podpace unload
 is "pins left" "$(find /sys/fs/bpf -mindepth 1 | wc -l)" 0

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Test runs of the egress program: verdicts, and exactly what the pipes count.
+// Test runs of both packet programs: verdicts, and exactly what the pipes count. They differ in the
+// verdict that refuses.
 //
 // A test run's socket has no protocol, so these packets are policed as all that is not TCP, and the
-// headers of their super-packets count as UDP's. What needs a TCP socket is in test_socket.c.
+// headers of their super-packets count as UDP's. What needs a TCP socket is in test_socket.c and
+// test_ingress.c.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,7 +119,7 @@ static void test_gso(uint64_t a)
 		uint64_t segs, bytes, mss;
 	} cases[] = {
 		/* clang-format off */
-		{ "gso_segs 0", { 1028, .gso_segs = 0 }, 1, 1028, 1028 },
+		{ "no super-packet", { 1028, .gso_segs = 0 }, 1, 1028, 1028 },
 		{ "gso_segs 1", { 1028, .gso_segs = 1, .gso_size = 1000 }, 1, 1028, 1028 },
 		{ "v4, 3 full segments", { 3028, .gso_segs = 3, .gso_size = 1000 }, 3, 3084, 1028 },
 		{ "v4, last one short", { 2029, .gso_segs = 3, .gso_size = 1000 }, 3, 2085, 1028 },
@@ -126,6 +128,14 @@ static void test_gso(uint64_t a)
 		{ "v6", { 3048, .v6 = true, .gso_segs = 3, .gso_size = 1000 }, 3, 3144, 1048 },
 		{ "v6, 128 segments",
 		  { 1328, .v6 = true, .gso_segs = 128, .gso_size = 10 }, 128, 48 * 128 + 1280, 58 },
+		/* from outside the number of segments may be missing */
+		{ "3 not counted", { 3028, .gso_size = 1000 }, 3, 3084, 1028 },
+		{ "v6, 3 not counted", { 3048, .v6 = true, .gso_size = 1000 }, 3, 3144, 1048 },
+		{ "not counted, last one short", { 2029, .gso_size = 1000 }, 3, 2085, 1028 },
+		{ "not counted, the only one full", { 1028, .gso_size = 1000 }, 1, 1028, 1028 },
+		{ "not counted, the only one short", { 500, .gso_size = 1000 }, 1, 500, 500 },
+		{ "not counted, no payload", { 28, .gso_size = 1000 }, 1, 28, 28 },
+		{ "not counted, shorter than its headers", { 24, .gso_size = 1 }, 1, 24, 24 },
 		/* clang-format on */
 	};
 
@@ -249,13 +259,16 @@ static int tests(void)
 {
 	uint64_t a = rig_enter("a");
 
-	test_one_pipe(a);
-	test_first_packet(a);
-	test_epoch(a);
-	test_gso(a);
-	test_queue(a);
-	test_share(a);
-	test_race(a);
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		rig_use(dir);
+		test_one_pipe(a);
+		test_first_packet(a);
+		test_epoch(a);
+		test_gso(a);
+		test_queue(a);
+		test_share(a);
+		test_race(a);
+	}
 	return done_testing();
 }
 
