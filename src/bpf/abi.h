@@ -72,7 +72,7 @@ struct pp_pipe {
 	__u64 grace;	 /* until then TCP without a pace passes: the iterator is coming */
 	__u32 owner;	 /* enum pp_owner */
 	__u32 pad1;
-	__u32 lull;	/* how long senders that nothing paces are silent between two bursts, us */
+	__u32 lull;	/* how long senders take to follow, or are silent between two bursts, us */
 	__u32 lull_now; /* the longest of this epoch; these two are written by the programs */
 
 	/* the clock and this epoch's sums: every packet, atomically */

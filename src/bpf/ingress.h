@@ -27,18 +27,6 @@ static __always_inline __u64 ahead_of(const struct pp_inflow *in)
 	       2 * PP_USEC * in->rtt_us;
 }
 
-/*
- * A TCP packet with data whose sender hears its rate. Returns a refusal, or -1.
- */
-static __always_inline int police_heard(struct pp_inflow *in, struct packet *k)
-{
-	pp_look_ahead(&in->path, k, PP_WANT_QUEUE);
-	if (k->queue < PP_HARD_QUEUE)
-		return -1;
-	pp_look_ahead(&in->path, k, PP_WANT_PACE);
-	return k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch) ? PP_REFUSED_HARD : -1;
-}
-
 __noinline int pp_note_lull(struct pp_path *path, __u64 ns)
 {
 	if (!path)
@@ -51,6 +39,21 @@ __noinline int pp_note_lull(struct pp_path *path, __u64 ns)
 		pp_law_silent(p, ns);
 	}
 	return 0;
+}
+
+/*
+ * A TCP packet with data whose sender hears its rate, half a round trip late: what it sends then
+ * arrives half a round trip later. Returns a refusal, or -1.
+ */
+static __always_inline int police_heard(struct pp_inflow *in, struct packet *k)
+{
+	if (in->rtt_us > PP_MSEC / PP_USEC)
+		pp_note_lull(&in->path, in->rtt_us * PP_USEC);
+	pp_look_ahead(&in->path, k, PP_WANT_QUEUE);
+	if (k->queue < PP_HARD_QUEUE)
+		return -1;
+	pp_look_ahead(&in->path, k, PP_WANT_PACE);
+	return k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch) ? PP_REFUSED_HARD : -1;
 }
 
 /*

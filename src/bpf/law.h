@@ -103,7 +103,8 @@ static inline __u64 pp_law_fair(const struct pp_pipe *p)
  * Length of an epoch in ns: time for two bursts of a flow at R and eight of the pipe, a burst being
  * the two segments that TCP sends at least. Shorter epochs see the bursts instead of the rate. So
  * they do of flows that nothing paces, which send a window at a time: time for two of those too, or
- * n would be the number of those that happen to send.
+ * n would be the number of those that happen to send. And for two round trips of senders that are
+ * far away: R moves by what came, not by what came of the R before.
  */
 static inline __u64 pp_law_epoch(const struct pp_pipe *p)
 {
@@ -115,7 +116,7 @@ static inline __u64 pp_law_epoch(const struct pp_pipe *p)
 	return pp_min(pp_max(T, PP_EPOCH_MIN), PP_EPOCH_MAX);
 }
 
-/* A flow that nothing paces was silent for so long before its last burst. */
+/* A flow that nothing paces was silent for so long, or one that hears R is so far away. */
 static inline void pp_law_silent(struct pp_pipe *p, __u64 ns)
 {
 	__u32 us = pp_min(ns, PP_EPOCH_MAX / 2) / PP_USEC;

@@ -46,7 +46,7 @@ struct pp_inflow {
 	__u32 ahead_us; /* what its sender may be ahead of its share before ACKs wait; 0: default */
 	__u32 withheld; /* ACKs were, since the last data came */
 	__u64 came;	/* when that was, ns */
-	__u32 rtt_us;	/* of a sender that is held by its window */
+	__u32 rtt_us;	/* as the handshake or, of a sender that does not hear, the window has it */
 	__u32 pad;
 	__u32 paced;	/* its sender takes part: it hears the rate */
 };

@@ -175,6 +175,7 @@ static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp
 	__builtin_memset(in->path.share, 0, sizeof(in->path.share));
 	in->window = 0;
 	in->hold_at = 0;
+	in->rtt_us = pp_min(BPF_CORE_READ(tp, srtt_us) >> 3, PP_EPOCH_MAX / PP_USEC);
 	in->paced = l && l->takes_part;
 	path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
 	return in->path.n && !in->path.local ? BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG : 0;
