@@ -12,6 +12,8 @@
 #   lab_cgroup a            a's cgroup, a path below the cgroup2 mount; lab_cgroup: the test's own
 #   lab_traffic a b SECONDS [OPTIONS of traffic send]
 #                           measures from a to b; $LAB_SEND, $LAB_RECEIVE are the JSON reports
+#   lab_far a b 10          beside their bridge, a wire between a and b with a round trip of 10 ms:
+#                           LAB_FAR=1 lab_traffic a b ... takes it; a new one takes its place
 #   lab_defer COMMAND       runs at the end, last one first, before anything is taken down
 #
 # Everything is taken down at exit, with all processes in it, and what crashed runs left behind at
@@ -28,7 +30,7 @@ LAB_MTU=${LAB_MTU:-1500}
 LAB_PODS=()
 LAB_DEFERRED=()
 LAB_PORT=20000
-LAB_ID='' LAB_PID='' LAB_SEND='' LAB_RECEIVE=''
+LAB_ID='' LAB_PID='' LAB_FAR_PID='' LAB_SEND='' LAB_RECEIVE=''
 LAB_CGROUP2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 
 lab_fail() {
@@ -84,6 +86,21 @@ lab_mac() { printf '02:77:00:00:00:%02x\n' "$(lab_index "$1")"; }
 # The host side of the pod's eth0, in the namespace br.
 lab_veth() { echo "v$(lab_index "$1")"; }
 
+# Over the long wire: an address of the pod at each of its ends.
+lab_far_v4() { echo "10.78.0.$(lab_index "$1")"; }
+lab_far_v6() { echo "fd78::$(lab_index "$1")"; }
+
+# The address by which the pod is reached: LAB_FAMILY=6 for IPv6, LAB_FAR=1 over the long wire.
+lab_address() {
+	if [ "${LAB_FAMILY:-4}" = 4 ]; then
+		if [ -n "${LAB_FAR:-}" ]; then lab_far_v4 "$1"; else lab_v4 "$1"; fi
+	elif [ -n "${LAB_FAR:-}" ]; then
+		lab_far_v6 "$1"
+	else
+		lab_v6 "$1"
+	fi
+}
+
 lab_cgroup() {
 	echo "/podpace-test/$LAB_ID${1:+/$1}"
 }
@@ -109,6 +126,31 @@ lab_pod() {
 		[ "$other" != "$pod" ] || continue
 		lab_neighbour "$pod" "$other"
 		lab_neighbour "$other" "$pod"
+	done
+}
+
+# One at a time. Windows may grow to 32 MB in both pods: that is 2 Gbit/s at 100 ms.
+lab_far() {
+	local a=$1 b=$2 pod other tries
+	if [ -n "$LAB_FAR_PID" ]; then
+		kill "$LAB_FAR_PID"
+		wait "$LAB_FAR_PID" || true
+	fi
+	lab_spawn "$a" "$LAB_BIN/traffic" delay --from "/run/netns/$(lab_ns "$a")" \
+		--to "/run/netns/$(lab_ns "$b")" --device far0 --rtt "$3" >"$LAB_TMP/far.json"
+	LAB_FAR_PID=$LAB_PID
+	for pod in "$a" "$b"; do
+		for ((tries = 0; tries < 100; tries++)); do
+			! ip -n "$(lab_ns "$pod")" link show far0 >/dev/null 2>&1 || break
+			sleep 0.02
+		done
+		[ "$pod" = "$a" ] && other=$b || other=$a
+		ip -n "$(lab_ns "$pod")" link set far0 mtu 1500 txqueuelen 20000 up
+		ip -n "$(lab_ns "$pod")" addr add "$(lab_far_v4 "$pod")" peer "$(lab_far_v4 "$other")" dev far0
+		ip -n "$(lab_ns "$pod")" addr add "$(lab_far_v6 "$pod")" peer "$(lab_far_v6 "$other")" \
+			dev far0 nodad
+		lab_in "$pod" sysctl -qw net.ipv4.tcp_rmem="4096 131072 33554432" \
+			net.ipv4.tcp_wmem="4096 65536 33554432"
 	done
 }
 
@@ -255,7 +297,7 @@ lab_traffic_once() {
 	local from=$1 to=$2 seconds=$3 addr begin=2 receiver failed=''
 	shift 3
 	[ "$seconds" -gt 3 ] || begin=$(awk -v s="$seconds" 'BEGIN { print s / 2 }')
-	[ "${LAB_FAMILY:-4}" = 4 ] && addr=$(lab_v4 "$to") || addr=$(lab_v6 "$to")
+	addr=$(lab_address "$to")
 	LAB_PORT=$((LAB_PORT + 4))
 	LAB_SEND=$LAB_TMP/send-$LAB_PORT.json LAB_RECEIVE=$LAB_TMP/receive-$LAB_PORT.json
 	# shellcheck disable=SC2086	# options are words

@@ -12,7 +12,8 @@
 
 /*
  * What a sender that does not hear its rate may be ahead of its share before its ACKs are withheld
- * (window.h), and then before its packets are dropped
+ * (window.h), and then before its packets are dropped; beside two round trips, since it may send a
+ * window at a time
  */
 #define PP_UNHEARD_AHEAD (15 * PP_MSEC)
 #define PP_UNHEARD_DROP (50 * PP_MSEC)
@@ -22,7 +23,8 @@
 
 static __always_inline __u64 ahead_of(const struct pp_inflow *in)
 {
-	return in->ahead_us ? in->ahead_us * PP_USEC : PP_UNHEARD_AHEAD;
+	return (in->ahead_us ? in->ahead_us * PP_USEC : PP_UNHEARD_AHEAD) +
+	       2 * PP_USEC * in->rtt_us;
 }
 
 /*
@@ -58,7 +60,7 @@ __noinline int pp_note_lull(struct pp_path *path, __u64 ns)
  */
 static __always_inline void learn_ahead(struct pp_inflow *in, __u64 silent)
 {
-	__u64 ahead = ahead_of(in);
+	__u64 ahead = in->ahead_us ? in->ahead_us * PP_USEC : PP_UNHEARD_AHEAD;
 
 	if (silent > PP_UNHEARD_LONG)
 		ahead = pp_max(ahead, pp_min(silent, PP_UNHEARD_MOST));
@@ -153,6 +155,24 @@ __noinline __u64 pp_rate_in(struct pp_path *path, __u64 now)
 			break;
 		if (in_force(p, now))
 			rate = pp_min(rate, pp_pace_in(p, &path->share[i], now));
+	}
+	return rate;
+}
+
+/* What a sender that cannot be told may send: its equal share; ~0 where nothing limits it. */
+__noinline __u64 pp_equal_rate(struct pp_path *path, __u64 now)
+{
+	__u64 rate = ~0ULL;
+
+	if (!path || path->local)
+		return rate;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		if (in_force(p, now))
+			rate = pp_min(rate, pp_equal_in(p, &path->share[i]));
 	}
 	return rate;
 }

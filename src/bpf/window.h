@@ -22,7 +22,7 @@
 #define PP_HOLD_MORE 4
 #define PP_HOLD_PROBE (6 * PP_MSEC)
 
-/* between two computations of a window, at least; four round trips if those are longer */
+/* between two computations of a window, at least; a round trip if that is longer */
 #define PP_HOLD_EVERY (20 * PP_MSEC)
 
 static __always_inline __u64 round_trip_us(struct tcp_sock *tp)
@@ -44,7 +44,7 @@ __noinline __u32 pp_hold_window(struct pp_inflow *in, __u64 rtt_us, __u32 mss, _
 
 	if (!in)
 		return 0;
-	rate = pp_rate_in(&in->path, now);
+	rate = pp_equal_rate(&in->path, now);
 	if (rate == ~0ULL)
 		return 0;
 	mss = mss ? mss : PP_MSS_DEFAULT;
@@ -58,14 +58,15 @@ __noinline __u32 pp_hold_window(struct pp_inflow *in, __u64 rtt_us, __u32 mss, _
 	} else {
 		__u64 ratio = rate * (dt / PP_USEC) / 1000000 * 1024 / got;
 
-		w = w * pp_min(pp_max(ratio, 768), 1280) / 1024;
+		w = w * (768 + pp_min(pp_max(ratio, 512), 1536) / 4) / 1024;
 	}
 	in->hold_at = now;
 	in->hold_bytes = in->bytes;
 	in->rtt_us = rtt_us;
 	least = pp_min(rate, PP_RATE_MAX) * (PP_HOLD_PROBE / PP_USEC) / 1000000;
 	least = pp_min(pp_max(least, PP_HOLD_LEAST * mss), PP_HOLD_MORE * mss);
-	w = pp_max(pp_min(w, 2 * fit + 4 * mss), least);
+	w = pp_min(pp_max(w, fit - fit / 4), fit + fit / 8 + 4 * mss);
+	w = pp_max(w, least);
 	w = pp_min(w, 0x3fffffff);
 	return w;
 }
@@ -87,7 +88,7 @@ static __always_inline void hold(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 		return;
 	}
 	rtt = round_trip_us(tp);
-	if (now - in->hold_at > pp_max(4 * rtt * PP_USEC, PP_HOLD_EVERY))
+	if (now - in->hold_at > pp_max(rtt * PP_USEC, PP_HOLD_EVERY))
 		in->window = pp_hold_window(in, rtt, BPF_CORE_READ(tp, advmss), now);
 	w = in->window;
 	/* the kernel lifts it when it enlarges the buffer */

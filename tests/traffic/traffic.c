@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The command line of the instrument: traffic receive and traffic send; both print one JSON
+ * The command line of the instrument: traffic receive, send and delay; each prints one JSON
  * object.
  */
 #include <arpa/inet.h>
@@ -18,6 +18,7 @@ static const char usage[] =
 	"       traffic send --to ADDR --port P [--flows N] [--seconds S] [--cc NAME]\n"
 	"                    [--family 4|6] [--probe HZ] [--idle N] [--udp BITRATE]\n"
 	"                    [--flow-rate BITRATE] [--on MS --off MS] [--stagger MS] [--open-now]\n"
+	"       traffic delay --from NETNS --to NETNS --device NAME --rtt MS\n"
 	"\n"
 	"receive listens on P (bulk), P+1 (echo), P+2 (UDP) and P+3 (near-idle). It ends by\n"
 	"SIGTERM, after --seconds, or when all connections are closed (not with --keep). --from\n"
@@ -26,7 +27,9 @@ static const char usage[] =
 	"send opens its flows, starts them at one instant and stops after --seconds (10).\n"
 	"--open-now starts each as soon as it is connected; --stagger puts time between starts\n"
 	"(with --open-now: between connects). --udp is in L3 bits/s, --flow-rate in payload\n"
-	"bits/s of each flow; k, M and G are decimal.\n";
+	"bits/s of each flow; k, M and G are decimal.\n"
+	"delay makes a TUN device in each of two network namespaces, and what enters one leaves\n"
+	"the other half of --rtt later, until SIGTERM.\n";
 
 static double number(const char *text)
 {
@@ -137,6 +140,32 @@ static int run_send(int argc, char **argv)
 	return send_main(&o);
 }
 
+static int run_delay(int argc, char **argv)
+{
+	enum { FROM = 1, TO, DEVICE, RTT };
+	static const struct option names[] = {
+		{ "from", required_argument, NULL, FROM }, { "to", required_argument, NULL, TO },
+		{ "device", required_argument, NULL, DEVICE },
+		{ "rtt", required_argument, NULL, RTT },
+		{}
+	};
+	struct delay_options o = {};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+		switch (c) {
+		case FROM: o.from = optarg; break;
+		case TO: o.to = optarg; break;
+		case DEVICE: o.device = optarg; break;
+		case RTT: o.rtt_ms = number(optarg); break;
+		default: fputs(usage, stderr); return 2;
+		}
+	}
+	if (!o.from || !o.to || !o.device || o.rtt_ms > 2000 || optind < argc)
+		errx(2, "delay needs --from, --to, --device, --rtt of at most 2000, and no other words");
+	return delay_main(&o);
+}
+
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -144,6 +173,8 @@ int main(int argc, char **argv)
 		return run_receive(argc - 1, argv + 1);
 	if (argc > 1 && !strcmp(argv[1], "send"))
 		return run_send(argc - 1, argv + 1);
+	if (argc > 1 && !strcmp(argv[1], "delay"))
+		return run_delay(argc - 1, argv + 1);
 	fputs(usage, stderr);
 	return 2;
 }

@@ -124,6 +124,12 @@ struct send_options {
 	bool open_now;
 };
 
+struct delay_options {
+	const char *from, *to;	/* paths of network namespaces */
+	const char *device;	/* its name in both */
+	double rtt_ms;
+};
+
 /* wire.c: bytes of all IP packets that arrived in this network namespace so far */
 uint64_t wire_bytes(int tcp_header);
 
@@ -147,6 +153,7 @@ json_t *udp_report(struct load *l);
 
 int receive_main(const struct receive_options *o);
 int send_main(const struct send_options *o);
+int delay_main(const struct delay_options *o);
 /* A socket connected to port + @offset; waits up to 2 s for a receiver that is not there yet. */
 int connect_to(const struct send_options *o, int offset, int type);
 void info_read(int fd, struct tcp_info *ret);
