@@ -117,7 +117,7 @@ struct pp_slot {
 	__u64 identity; /* first 64 bits of the pod's UID; 0: none, or unknown */
 };
 
-/* Key of pp_prefixes: addresses whose hosts take part in feedback. IPv4 is mapped (::ffff:0:0/96). */
+/* Key of pp_prefixes: addresses whose hosts take part. IPv4 is mapped: ::ffff:0:0/96. */
 struct pp_prefix {
 	__u32 len; /* bits of addr that count */
 	__u8 addr[16];

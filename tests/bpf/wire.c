@@ -200,7 +200,7 @@ static void segment(struct wire *w, bool syn, bool ack, size_t bytes, uint16_t g
 	uint32_t value;
 	uint16_t mss;
 
-	memset(tcp, 0, 40);
+	memset(tcp, 0, 60);
 	if (syn) {
 		mss = htons(WIRE_MTU - (w->v6 ? 60 : 40));
 		tcp[n] = TCPOPT_MAXSEG, tcp[n + 1] = TCPOLEN_MAXSEG;
@@ -215,6 +215,10 @@ static void segment(struct wire *w, bool syn, bool ack, size_t bytes, uint16_t g
 		value = htonl(w->echo);
 		memcpy(tcp + n + 8, &value, sizeof(value));
 		n += 12;
+	}
+	if (!gso_size) {
+		memcpy(tcp + n, w->extra, w->extra_len);
+		n += (w->extra_len + 3) / 4 * 4;
 	}
 	th->source = htons(w->port);
 	th->dest = htons(w->host);
@@ -283,6 +287,12 @@ static void receive(struct wire *w, const uint8_t *tcp, size_t n)
 	uint32_t seq;
 
 	memcpy(&th, tcp, sizeof(th));
+	w->options_len = th.doff * 4 - sizeof(th);
+	memcpy(w->options, tcp + sizeof(th), w->options_len);
+	if (th.syn) {
+		memcpy(w->syn_options, w->options, w->options_len);
+		w->syn_options_len = w->options_len;
+	}
 	find_timestamp(w, tcp + sizeof(th), tcp + th.doff * 4);
 	n -= th.doff * 4;
 	seq = ntohl(th.seq);

@@ -21,6 +21,12 @@ struct wire {
 	/* what the peer has sent, as segments; the caller may clear these */
 	uint64_t sent_packets;
 	uint64_t sent_bytes; /* L3 */
+	/* TCP's options of the last segment that came, and of the last SYN or SYN-ACK */
+	uint8_t options[40], syn_options[40];
+	uint32_t options_len, syn_options_len;
+	/* those that the peer adds to its own, but for super-packets; the caller may change them */
+	uint8_t extra[20];
+	uint32_t extra_len;
 	/* the peer's end of the one TCP connection */
 	uint32_t seq;  /* what it sends next */
 	uint32_t next; /* what it expects */
@@ -40,9 +46,9 @@ socklen_t wire_host(const struct wire *w, uint16_t port, struct sockaddr_in6 *re
 void wire_syn(struct wire *w, uint16_t host_port);
 
 /*
- * The peer sends data, 1 to 60000 bytes, which take up sequence numbers: in one segment, or, with a
- * gso_size, as a super-packet of segments with so much payload, whose number the kernel is not told
- * (as from a guest's device). The kernel has dealt with it on return.
+ * The peer sends data, 0 (an ACK) to 60000 bytes, which take up sequence numbers: in one segment,
+ * or, with a gso_size, as a super-packet of segments with so much payload, whose number the kernel
+ * is not told (as from a guest's device). The kernel has dealt with it on return.
  */
 void wire_send(struct wire *w, uint32_t bytes, uint16_t gso_size);
 

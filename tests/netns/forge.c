@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * forge blind|path FROM PORT TO PORT COUNT SECONDS [RATE]: sends COUNT TCP segments over IPv4,
+ * forge blind|path|syn FROM PORT TO PORT COUNT SECONDS [RATE]: sends COUNT TCP segments over IPv4,
  * evenly within SECONDS, that claim to come from the receiving end FROM of a live connection to the
  * sending end TO, and carry forged options of feedback.
  *
  * blind: from anywhere, with guessed sequence numbers. path: on FROM's side, where the segments
  * that FROM sends can be seen: each forged one has the numbers of the last true one, so that TCP
  * takes it for in sequence; waits for the first, and TO's port is learned from it.
+ *
+ * syn: no live connection, but SYNs from any port of FROM to TO, which listens.
  *
  * With RATE, bytes/s, each has a well-formed hello that tells this rate; without, what it has is
  * mutated in every way: forms, lengths, rates, repetitions, cuts, random bytes. Segments carry no
@@ -42,7 +44,7 @@ struct seen {
 	uint32_t seq, ack;
 	uint16_t window;
 	uint8_t timestamps[TIMESTAMPS];
-	bool has_timestamps;
+	bool has_timestamps, syn;
 };
 
 static struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET };
@@ -200,7 +202,8 @@ static void send_forged(int fd, const struct seen *c, uint16_t code)
 	th->seq = c->seq;
 	th->ack_seq = c->ack;
 	th->doff = n / 4;
-	th->ack = 1;
+	th->ack = !c->syn;
+	th->syn = c->syn;
 	th->window = c->window;
 	sum = add_up(IPPROTO_TCP + n, &from.sin_addr, 4);
 	sum = add_up(sum, &to.sin_addr, 4);
@@ -226,6 +229,14 @@ static void guess(struct seen *c)
 	c->has_timestamps = true;
 	memcpy(c->timestamps, (uint8_t[4]){ TCPOPT_NOP, TCPOPT_NOP, 8, 10 }, 4);
 	fill(c->timestamps + 4, 8);
+}
+
+static void begin(struct seen *c)
+{
+	from.sin_port = rnd();
+	c->syn = true;
+	c->seq = rnd();
+	c->window = rnd();
 }
 
 static void look_at(const uint8_t *data, size_t n, struct seen *c)
@@ -275,13 +286,13 @@ int main(int argc, char **argv)
 {
 	int raw, wire = -1;
 	struct seen c = { 0 };
-	double begin, seconds;
+	double start, seconds;
 	long count, sent = 0;
 	uint16_t code = 0;
 
 	if (argc < 8 || inet_pton(AF_INET, argv[2], &from.sin_addr) != 1 ||
 	    inet_pton(AF_INET, argv[4], &to.sin_addr) != 1)
-		errx(2, "usage: forge blind|path FROM PORT TO PORT COUNT SECONDS [RATE]");
+		errx(2, "usage: forge blind|path|syn FROM PORT TO PORT COUNT SECONDS [RATE]");
 	from.sin_port = htons(atoi(argv[3]));
 	c.port = htons(atoi(argv[5]));
 	count = atol(argv[6]);
@@ -301,13 +312,15 @@ int main(int argc, char **argv)
 		if (!c.port)
 			errx(1, "no connection seen");
 	}
-	for (begin = now(); sent < count; sent++) {
-		double early = begin + seconds * sent / count - now();
+	for (start = now(); sent < count; sent++) {
+		double early = start + seconds * sent / count - now();
 
 		if (early > 0.001)
 			usleep(early * 1e6);
 		if (wire >= 0)
 			watch(wire, &c, 0);
+		else if (strcmp(argv[1], "syn") == 0)
+			begin(&c);
 		else
 			guess(&c);
 		send_forged(raw, &c, code);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A wire of any length: a TUN device in each of two network namespaces, and every packet that enters
- * one leaves the other half a round trip later. In order, and without loss below the queue's bound.
+ * A wire of any length: a TUN device in each of two network namespaces, and every packet that
+ * enters one leaves the other half a round trip later. In order, and without loss below the queue's
+ * bound.
  * The kernel cuts super-packets into segments before they reach a TUN device, and merges none that
  * leave it: the receiver sees them as a network card without offloads would deliver them.
  */
