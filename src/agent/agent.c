@@ -50,7 +50,8 @@ static void tell(struct pp_agent *a)
 		if (l->granted) {
 			took(a, l->granted > known ? l->granted - known : 0);
 			pp_log(PP_LOG_INFO, "limit in force", "namespace", pod->ns, "pod",
-			       pod->name, "limit", l->text, NULL);
+			       pod->name, "direction", pp_agent_dirs[i % PP_N_DIR], "limit",
+			       l->text, NULL);
 		}
 		l->granted = 0;
 		if (l->reported)

@@ -21,6 +21,9 @@ struct pp_agent_options {
 extern const unsigned int pp_agent_buckets_ms[];
 #define PP_AGENT_N_BUCKETS 8
 
+/* What the directions are called in metrics and in the log. */
+extern const char *const pp_agent_dirs[PP_N_DIR];
+
 struct pp_agent {
 	struct pp_agent_options o;
 	struct pp_loop *loop;

@@ -50,15 +50,16 @@ static int collect(const struct pp_pods *pods, const struct pp_tree *tree, struc
 	size_t n;
 	const struct pp_tree_pod *cgroups = pp_tree_pods(tree, &n);
 
-	all->w = calloc(n + 1, sizeof(*all->w));
+	all->w = calloc(n * PP_N_DIR + 1, sizeof(*all->w));
 	if (!all->w)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		struct pp_pod *pod = pp_pods_find(pods, cgroups[i].uid);
 
-		if (pod && pod->limit[PP_EGRESS].text)
-			all->w[all->n++] = (struct wish){ cgroups[i].path, &pod->limit[PP_EGRESS],
-							  PP_EGRESS, false };
+		for (int dir = 0; pod && dir < PP_N_DIR; dir++)
+			if (pod->limit[dir].text)
+				all->w[all->n++] = (struct wish){ cgroups[i].path,
+								  &pod->limit[dir], dir, false };
 	}
 	qsort(all->w, all->n, sizeof(*all->w), by_path);
 	return 0;
@@ -76,38 +77,41 @@ static void settle(struct pp_pod_limit *l, enum pp_pod_state state, const char *
 
 /*
  * No cgroup was found for it: it does not run yet, or has just ended; but when it stays so, its
- * limit is not in force.
+ * limits are not in force.
  */
-static void settle_missing(struct pp_pod *pod, struct pp_pod_limit *l)
+static void settle_missing(struct pp_pod *pod)
 {
 	uint64_t now = pp_now();
+	bool late;
 
 	if (!pod->running)
 		pod->missing = 0;
 	else if (!pod->missing)
 		pod->missing = now;
-	if (pod->missing && now - pod->missing > PP_APPLY_MISSING_NS)
-		settle(l, PP_POD_FAILED, "the pod runs, but its cgroup was not found");
-	else
-		settle(l, PP_POD_WAITING, "");
+	late = pod->missing && now - pod->missing > PP_APPLY_MISSING_NS;
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		if (pod->limit[dir].text && late)
+			settle(&pod->limit[dir], PP_POD_FAILED,
+			       "the pod runs, but its cgroup was not found");
+		else if (pod->limit[dir].text)
+			settle(&pod->limit[dir], PP_POD_WAITING, "");
 }
 
-/* Those that podpace cannot meet. */
+/* Those that ask for something and were not come to: they have no cgroup. */
 static void settle_rest(const struct pp_pods *pods)
 {
 	for (size_t i = 0; i < pods->n; i++) {
 		struct pp_pod *pod = pods->pods[i];
-		struct pp_pod_limit *in = &pod->limit[PP_INGRESS], *out = &pod->limit[PP_EGRESS];
+		bool asks = false, settled = false;
 
-		if (in->text)
-			settle(in, PP_POD_FAILED,
-			       "podpace does not limit what comes into a pod yet, only what it sends");
-		if (!out->text)
-			continue;
-		if (out->settled)
-			pod->missing = 0;
+		for (int dir = 0; dir < PP_N_DIR; dir++) {
+			asks |= pod->limit[dir].text != NULL;
+			settled |= pod->limit[dir].settled;
+		}
+		if (asks && !settled)
+			settle_missing(pod);
 		else
-			settle_missing(pod, out);
+			pod->missing = 0;
 	}
 }
 

@@ -11,7 +11,7 @@
 
 /*
  * Opens the datapath at cgroup `root` anew, loading or repairing it, and brings the limits that the
- * agent has set to what the pods ask for. Of each pod it sets state and pipe, of its own limits it
+ * agent has set, of both directions, to what the pods ask for. Of each pod it sets state and pipe, of its own limits it
  * removes those of cgroups that no pod asks for, if `complete`: all pods are known. `thorough`:
  * asks the kernel of each limit whether it is in force, not only whether it is set. A limit that
  * somebody set by hand stays, and its pod is told. *d is the datapath, readable and unlocked. 0, or

@@ -10,7 +10,7 @@
 const unsigned int pp_agent_buckets_ms[PP_AGENT_N_BUCKETS] = { 10,  25,	 50,   100,
 							       250, 500, 1000, 5000 };
 
-static const char *const dir_names[PP_N_DIR] = { "egress", "ingress" };
+const char *const pp_agent_dirs[PP_N_DIR] = { "egress", "ingress" };
 
 /* --- health */
 
@@ -54,11 +54,12 @@ enum value {
 	LIMIT,
 	FAIR,
 	FLOWS,
-	SENT_BYTES,
-	SENT_PACKETS,
+	BYTES,
+	PACKETS,
 	REFUSED_BYTES,
 	REFUSED_PACKETS,
 	LIMITED_NS,
+	UNHEARD_PACKETS,
 };
 
 static const struct {
@@ -67,13 +68,18 @@ static const struct {
 } metrics[] = {
 	{ "pod_limit_bytes_per_second", "gauge", "The limit in force.", LIMIT },
 	{ "pod_fair_rate_bytes_per_second", "gauge",
-	  "What each connection of the pod may send now.", FAIR },
+	  "What each connection under the limit may carry now.", FAIR },
 	{ "pod_flows", "gauge", "Connections that share the limit.", FLOWS },
-	{ "pod_bytes_total", "counter", "Bytes of IP packets under the limit.", SENT_BYTES },
-	{ "pod_packets_total", "counter", "Packets under the limit.", SENT_PACKETS },
-	{ "pod_refused_bytes_total", "counter", "Bytes that were refused.", REFUSED_BYTES },
-	{ "pod_refused_packets_total", "counter", "Packets that were refused.", REFUSED_PACKETS },
+	{ "pod_bytes_total", "counter", "Bytes of IP packets that the limit let through.", BYTES },
+	{ "pod_packets_total", "counter", "Packets that the limit let through.", PACKETS },
+	{ "pod_refused_bytes_total", "counter",
+	  "Bytes that were refused; of what a pod receives, dropped.", REFUSED_BYTES },
+	{ "pod_refused_packets_total", "counter",
+	  "Packets that were refused; of what a pod receives, dropped.", REFUSED_PACKETS },
 	{ "pod_limited_seconds_total", "counter", "Time in which the limit bound.", LIMITED_NS },
+	{ "pod_unheard_packets_total", "counter",
+	  "Of the packets, TCP segments with data from senders that do not hear the rate.",
+	  UNHEARD_PACKETS },
 };
 
 static double value_of(const struct pp_pipe *p, enum value value)
@@ -90,9 +96,9 @@ static double value_of(const struct pp_pipe *p, enum value value)
 		return idle ? p->rate : pp_min(pp_law_fair(p), p->rate);
 	case FLOWS:
 		return idle ? 0 : p->n16 / 16;
-	case SENT_BYTES:
+	case BYTES:
 		return p->bytes;
-	case SENT_PACKETS:
+	case PACKETS:
 		return p->packets;
 	case REFUSED_BYTES:
 		return p->refused_bytes;
@@ -100,6 +106,8 @@ static double value_of(const struct pp_pipe *p, enum value value)
 		return refused;
 	case LIMITED_NS:
 		return p->busy_ns / 1e9;
+	case UNHEARD_PACKETS:
+		return p->unheard;
 	}
 	return 0;
 }
@@ -116,7 +124,7 @@ static void pods_metrics(FILE *f, const struct pp_agent *a)
 				continue;
 			/* names and namespaces of pods need no escaping: DNS labels */
 			fprintf(f, "podpace_%s{namespace=\"%s\",pod=\"%s\",direction=\"%s\"} %.15g\n",
-				metrics[m].name, pod->ns, pod->name, dir_names[i % PP_N_DIR],
+				metrics[m].name, pod->ns, pod->name, pp_agent_dirs[i % PP_N_DIR],
 				value_of(&a->d.pipes[pipe], metrics[m].value));
 		}
 	}
@@ -134,7 +142,7 @@ static void states_metric(FILE *f, const struct pp_agent *a)
 				     a->pods.pods[i]->limit[dir].state ==
 					     (enum pp_pod_state)state;
 			fprintf(f, "podpace_limits{direction=\"%s\",state=\"%s\"} %zu\n",
-				dir_names[dir], pp_pod_state_name(state), n);
+				pp_agent_dirs[dir], pp_pod_state_name(state), n);
 		}
 }
 

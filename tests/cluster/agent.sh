@@ -125,10 +125,6 @@ invalid() {
 	is "the limit before it stays" "$(limit_of a)" 6250000
 	is "and it is counted" "$(metric 1 'podpace_limits{direction="egress",state="invalid"}')" 1
 	annotate a "$EGRESS=50M"
-	annotate b kubernetes.io/ingress-bandwidth=10M
-	becomes "what is not enforced makes an event too" 10 BandwidthNotLimited \
-		k get events.events.k8s.io --field-selector regarding.name=b,reason=BandwidthNotLimited \
-		-o 'jsonpath={.items[0].reason}'
 }
 
 # Every QoS class, and a pod in its node's network.
