@@ -107,6 +107,12 @@ $(B)/tests/bpf/%: tests/bpf/%.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h test
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BPF_RIG) $(LDLIBS)
 
+# user space's side of the maps: no rig, but the files that write them
+KERNEL_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard src/base/*.c src/kernel/*.c))
+$(B)/tests/bpf/test_slots: tests/bpf/test_slots.c $(KERNEL_OBJS) tests/tap.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(KERNEL_OBJS) $(LDLIBS)
+
 $(B)/program: bench/program.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h
 	$(CC) $(ALL_CFLAGS) -Itests -Itests/bpf -o $@ $< $(BPF_RIG) $(LDLIBS)
 

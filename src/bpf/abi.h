@@ -13,7 +13,7 @@
 enum pp_limits {
 	/* 1000 pods a node, two directions, tenants, pairs; index 0 is never used */
 	PP_MAX_PIPES = 8192,
-	/* cgroups with at least one pipe */
+	/* cgroups with a pipe or an identity */
 	PP_MAX_SLOTS = 4096,
 	/* pipes that one flow crosses */
 	PP_MAX_PATH = 8,
@@ -52,7 +52,7 @@ enum pp_event {
 	PP_EVENT_PATH_FULL,
 	/* the kernel refused to set a pace on a TCP socket: it is policed */
 	PP_EVENT_NO_PACE,
-	/* a removed cgroup gave its slot back */
+	/* a removed cgroup gave its limits back */
 	PP_EVENT_SLOT_FREED,
 	PP_N_EVENT,
 };
@@ -116,7 +116,7 @@ struct pp_slot {
 	__u64 identity; /* first 64 bits of the pod's UID; 0: none, or unknown */
 };
 
-/* Key of pp_prefixes: addresses whose hosts take part in feedback. IPv4 is mapped (::ffff:0:0/96). */
+/* Key of pp_prefixes: addresses whose hosts take part in feedback. IPv4 is mapped (::ffff/96). */
 struct pp_prefix {
 	__u32 len; /* bits of addr that count */
 	__u8 addr[16];

@@ -205,7 +205,8 @@ static __always_inline void say_syn_ack(struct bpf_sock_ops *ctx, struct pp_wire
 	struct pp_syn *s = bpf_map_lookup_elem(&pp_syns, &zero);
 
 	/* remote_port is the port in the upper half, network order; local_port is host order */
-	if (!s || s->address != address || bpf_ntohl(s->ports) >> 16 != bpf_ntohl(ctx->remote_port) ||
+	if (!s || s->address != address ||
+	    bpf_ntohl(s->ports) >> 16 != bpf_ntohl(ctx->remote_port) ||
 	    (bpf_ntohl(s->ports) & 0xffff) != ctx->local_port)
 		return;
 	w->identity = s->identity;

@@ -11,7 +11,8 @@
 
 static __always_inline __u64 round_trip_us(struct tcp_sock *tp)
 {
-	__u64 us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3, srtt = BPF_CORE_READ(tp, srtt_us) >> 3;
+	__u64 us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3;
+	__u64 srtt = BPF_CORE_READ(tp, srtt_us) >> 3;
 
 	if (!us || (srtt && srtt < us))
 		us = srtt;

@@ -61,53 +61,40 @@ static int list(const struct pp_args *args, struct pp_datapath *d, struct pp_err
 	return pp_out_table(stdout, args->format, "peers", cols, ARRAY_SIZE(cols), cells, n, NULL);
 }
 
-/* Prefixes with commas between: all of them are valid before the first is changed. */
-static int change(struct pp_datapath *d, const char *words, bool add, bool dry, struct pp_err *e)
+struct change {
+	struct pp_cidr *c;
+	size_t n;
+};
+
+static void change_free(struct change *change)
 {
-	_cleanup_free_ char *copy = strdup(words);
-	char *rest = copy, *word;
-	int r = copy ? 0 : -ENOMEM;
-
-	while (!r && (word = strsep(&rest, ","))) {
-		struct pp_cidr c;
-
-		r = pp_cidr_parse(word, &c, e);
-		if (r || dry)
-			continue;
-		r = add ? pp_prefix_add(d, &c, PP_OWNER_COMMAND, e) : pp_prefix_remove(d, &c, e);
-	}
-	return r;
+	free(change->c);
 }
 
-static int check(const struct pp_args *args, struct pp_err *e)
+static int read_change(const char *words, struct change *ret, struct pp_err *e)
 {
-	int r = 0;
-
-	if (args->add)
-		r = change(NULL, args->add, true, true, e);
-	if (!r && args->remove)
-		r = change(NULL, args->remove, false, true, e);
-	return r;
+	return words ? pp_cidrs_parse(words, &ret->c, &ret->n, e) : 0;
 }
 
 int pp_cmd_peers(const struct pp_args *args, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
-	int r = check(args, e);
+	_cleanup_(change_free) struct change more = {}, less = {};
+	int r = read_change(args->add, &more, e);
 
-	if (r)
-		return r;
-	r = pp_datapath_open(args->root,
-			     args->add	    ? PP_LOAD
-			     : args->remove ? PP_REPAIR
-					    : PP_ADOPT,
-			     &d, e);
-	if (r)
-		return r;
-	if (args->add)
-		r = change(&d, args->add, true, false, e);
-	if (!r && args->remove)
-		r = change(&d, args->remove, false, false, e);
+	/* all of them are valid before the first is changed */
+	if (!r)
+		r = read_change(args->remove, &less, e);
+	if (!r)
+		r = pp_datapath_open(args->root,
+				     args->add	    ? PP_LOAD
+				     : args->remove ? PP_REPAIR
+						    : PP_ADOPT,
+				     &d, e);
+	for (size_t i = 0; !r && i < more.n; i++)
+		r = pp_prefix_add(&d, &more.c[i], PP_OWNER_COMMAND, e);
+	for (size_t i = 0; !r && i < less.n; i++)
+		r = pp_prefix_remove(&d, &less.c[i], e);
 	if (!r && (args->add || args->remove))
 		return pp_prefixes_sync(&d, e);
 	return r ? r : list(args, &d, e);

@@ -79,8 +79,8 @@ static int recount(struct pp_datapath *d)
 	return r;
 }
 
-int pp_prefix_add(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner owner,
-		  struct pp_err *e)
+static int add(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner owner,
+	       struct pp_err *e)
 {
 	struct pp_prefix key = key_of(c);
 	struct pp_prefix_info info = { .owner = owner };
@@ -93,10 +93,18 @@ int pp_prefix_add(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner 
 				  r == -ENOSPC ? "all 32768 prefixes of this host are in use"
 					       : strerror(-r));
 	}
-	return recount(d);
+	return 0;
 }
 
-int pp_prefix_remove(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
+int pp_prefix_add(struct pp_datapath *d, const struct pp_cidr *c, enum pp_owner owner,
+		  struct pp_err *e)
+{
+	int r = add(d, c, owner, e);
+
+	return r ? r : recount(d);
+}
+
+static int drop(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
 {
 	struct pp_prefix key = key_of(c);
 	char text[PP_CIDR_TEXT];
@@ -104,7 +112,14 @@ int pp_prefix_remove(struct pp_datapath *d, const struct pp_cidr *c, struct pp_e
 	if (bpf_map_delete_elem(d->prefixes_fd, &key))
 		return pp_err_set(e, -errno, "%s is %s", pp_cidr_format(text, c),
 				  errno == ENOENT ? "not among the peers" : strerror(errno));
-	return recount(d);
+	return 0;
+}
+
+int pp_prefix_remove(struct pp_datapath *d, const struct pp_cidr *c, struct pp_err *e)
+{
+	int r = drop(d, c, e);
+
+	return r ? r : recount(d);
 }
 
 int pp_prefix_each(const struct pp_datapath *d,
@@ -121,33 +136,51 @@ int pp_prefix_each(const struct pp_datapath *d,
 	return r;
 }
 
+/*
+ * Adds what is missing and marks, in old, those of owner that stay: all of them, also after one
+ * that could not be added. Returns how many were added, or -errno.
+ */
+static int add_missing(struct pp_datapath *d, const struct pp_cidr *c, size_t n,
+		       enum pp_owner owner, struct entries *old, struct pp_err *e)
+{
+	int r = 0, added = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct entry key = { .c = c[i] };
+		struct entry *was =
+			old->n ? bsearch(&key, old->e, old->n, sizeof(key), by_prefix) : NULL;
+
+		/* somebody else's stays theirs */
+		if (was && was->owner == owner)
+			was->owner = PP_N_OWNER;
+		if (was || r)
+			continue;
+		r = add(d, &c[i], owner, e);
+		added += !r;
+	}
+	return r ? r : added;
+}
+
 int pp_prefixes_set(struct pp_datapath *d, const struct pp_cidr *c, size_t n, enum pp_owner owner,
-		    struct pp_err *e)
+		    bool only, struct pp_err *e)
 {
 	_cleanup_(entries_free) struct entries old = {};
-	int r = entries_read(d, &old), changed = 0;
+	int r = entries_read(d, &old), added, dropped = 0, counted;
 
-	for (size_t i = 0; !r && i < n; i++) {
-		struct entry key = { .c = c[i] },
-			     *was = old.n ? bsearch(&key, old.e, old.n, sizeof(key), by_prefix)
-					  : NULL;
-
-		if (was) {
-			/* somebody else's stays theirs */
-			if (was->owner == owner)
-				was->owner = PP_N_OWNER;
-			continue;
-		}
-		r = pp_prefix_add(d, &c[i], owner, e);
-		changed++;
-	}
-	for (size_t i = 0; !r && i < old.n; i++) {
+	if (r)
+		return r;
+	added = add_missing(d, c, n, owner, &old, e);
+	/* what did not find room may find it when these are gone: the next time */
+	for (size_t i = 0; !r && only && i < old.n; i++) {
 		if (old.e[i].owner != owner)
 			continue;
-		r = pp_prefix_remove(d, &old.e[i].c, e);
-		changed++;
+		r = drop(d, &old.e[i].c, e);
+		dropped++;
 	}
-	return r ? r : changed;
+	counted = recount(d);
+	if (added < 0)
+		return added;
+	return r ? r : counted ? counted : added + dropped;
 }
 
 int pp_prefixes_sync(struct pp_datapath *d, struct pp_err *e)
