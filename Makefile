@@ -33,7 +33,7 @@ OBJS := $(SRCS:%.c=$(B)/%.o)
 BASE_SRCS := $(wildcard src/base/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
-AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c
+AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c src/agent/peers.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c,$(wildcard tests/kube/*.c))
@@ -94,6 +94,10 @@ $(B)/tests/fuzz/fuzz_kube_%: tests/fuzz/fuzz_kube_%.c $(KUBE_SRCS) $(wildcard sr
 $(B)/tests/kube/%: tests/kube/%.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) $(KUBE_LIBS) -lpthread
+
+$(B)/tests/kube/test_cluster: tests/kube/test_cluster.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) src/agent/peers.c src/agent/cluster.c $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) src/agent/peers.c src/agent/cluster.c $(KUBE_LIBS) -lpthread
 
 $(B)/tests/follow: tests/kube/follow.c $(KUBE_SRCS:%.c=$(B)/%.o)
 	@mkdir -p $(@D)

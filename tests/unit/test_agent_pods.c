@@ -106,6 +106,30 @@ static void test_identity(void)
 	pp_pods_free(&p);
 }
 
+static void test_identity_number(void)
+{
+	static const struct {
+		const char *uid;
+		uint64_t want;
+	} cases[] = {
+		{ "01234567-89ab-cdef-fedc-ba9876543210", 0x0123456789abcdef },
+		{ "FFFFFFFF-89AB-CDEF-0000-000000000000", 0xffffffff89abcdef },
+		{ "0123456789abcdef0123456789abcdef", 0x0123456789abcdef },
+		{ "0123456-", 0 },
+		{ "node-n1.example.org", 0 },
+		{ "0123456789abcde", 0 },
+		{ "", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pp_pods p = {};
+
+		is_u64(put(&p, "a", cases[i].uid, NULL, 1)->identity, cases[i].want,
+		       "identity of \"%s\"", cases[i].uid);
+		pp_pods_free(&p);
+	}
+}
+
 /* Objects that no API server sends. */
 static void test_malformed(void)
 {
@@ -138,6 +162,7 @@ int main(void)
 	test_annotation();
 	test_directions();
 	test_identity();
+	test_identity_number();
 	test_malformed();
 	return done_testing();
 }
