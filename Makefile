@@ -33,7 +33,7 @@ OBJS := $(SRCS:%.c=$(B)/%.o)
 BASE_SRCS := $(wildcard src/base/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
-AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c
+AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c src/agent/peers.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c,$(wildcard tests/kube/*.c))
@@ -95,6 +95,10 @@ $(B)/tests/kube/%: tests/kube/%.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KU
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) $(KUBE_LIBS) -lpthread
 
+$(B)/tests/kube/test_cluster: tests/kube/test_cluster.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) src/agent/peers.c src/agent/cluster.c $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) src/agent/peers.c src/agent/cluster.c $(KUBE_LIBS) -lpthread
+
 $(B)/tests/follow: tests/kube/follow.c $(KUBE_SRCS:%.c=$(B)/%.o)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(KUBE_LIBS)
@@ -106,6 +110,12 @@ $(B)/tests/sim: $(wildcard tests/sim/*) src/bpf/law.h src/bpf/abi.h tests/tap.h 
 $(B)/tests/bpf/%: tests/bpf/%.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h tests/tap.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BPF_RIG) $(LDLIBS)
+
+# user space's side of the maps: no rig, but the files that write them
+KERNEL_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard src/base/*.c src/kernel/*.c))
+$(B)/tests/bpf/test_slots: tests/bpf/test_slots.c $(KERNEL_OBJS) tests/tap.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(KERNEL_OBJS) $(LDLIBS)
 
 $(B)/program: bench/program.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h
 	$(CC) $(ALL_CFLAGS) -Itests -Itests/bpf -o $@ $< $(BPF_RIG) $(LDLIBS)

@@ -50,7 +50,8 @@ static void tell(struct pp_agent *a)
 		if (l->granted) {
 			took(a, l->granted > known ? l->granted - known : 0);
 			pp_log(PP_LOG_INFO, "limit in force", "namespace", pod->ns, "pod",
-			       pod->name, "limit", l->text, NULL);
+			       pod->name, "direction", pp_agent_dirs[i % PP_N_DIR], "limit",
+			       l->text, NULL);
 		}
 		l->granted = 0;
 		if (l->reported)
@@ -61,10 +62,49 @@ static void tell(struct pp_agent *a)
 	}
 }
 
+/* What limits do without is told once, and when it is there again. */
+static void tell_unmet(struct pp_agent *a, const struct pp_unmet *now)
+{
+	char n[32];
+
+	snprintf(n, sizeof(n), "%zu", now->identities);
+	if (now->identities && !a->unmet.identities)
+		pp_log(PP_LOG_WARN,
+		       "pods are not announced by their identity: the map of cgroups is full",
+		       "pods", n, NULL);
+	else if (!now->identities && a->unmet.identities)
+		pp_log(PP_LOG_INFO, "all pods are announced by their identity again", NULL);
+	if (now->peers[0] && strcmp(now->peers, a->unmet.peers) != 0)
+		pp_log(PP_LOG_WARN, "peers are missing", "why", now->peers, NULL);
+	else if (!now->peers[0] && a->unmet.peers[0])
+		pp_log(PP_LOG_INFO, "all peers are there again", NULL);
+	a->unmet = *now;
+}
+
+static int apply_all(struct pp_agent *a, bool thorough, struct pp_err *e)
+{
+	struct pp_wanted w = { .pods = &a->pods,
+			       .tree = a->tree,
+			       .thorough = thorough,
+			       .peers_changed = a->peers_due };
+	struct pp_unmet unmet = a->unmet;
+	struct pp_watch_stats stats;
+	int r;
+
+	pp_watch_stats(a->watch, &stats);
+	/* until all pods are known nothing is taken away */
+	w.complete = stats.synced;
+	w.peers_complete = pp_cluster_peers(a->cluster, &w.peers, &w.n_peers);
+	r = pp_apply(a->o.root, &w, &a->d, &unmet, e);
+	if (!r)
+		a->peers_due = false;
+	tell_unmet(a, &unmet);
+	return r;
+}
+
 static void apply(void *arg)
 {
 	struct pp_agent *a = arg;
-	struct pp_watch_stats stats;
 	struct pp_err e = { "" };
 	bool due = a->due; /* something has changed, or it is time for a sweep */
 	int r;
@@ -72,9 +112,7 @@ static void apply(void *arg)
 	if (a->ending)
 		return;
 	a->due = false;
-	pp_watch_stats(a->watch, &stats);
-	/* until all pods are known nothing is taken away */
-	r = pp_apply(a->o.root, &a->pods, a->tree, stats.synced, !due, &a->d, &e);
+	r = apply_all(a, !due, &e);
 	if (r) {
 		const char *why = e.msg[0] ? e.msg : strerror(-r);
 
@@ -100,6 +138,14 @@ static void on_tree(void *arg)
 	struct pp_agent *a = arg;
 
 	a->tree_changed = pp_now();
+	make_due(a);
+}
+
+static void on_cluster(void *arg)
+{
+	struct pp_agent *a = arg;
+
+	a->peers_due = true;
 	make_due(a);
 }
 
@@ -266,6 +312,9 @@ static int open_all(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = open_watch(a);
 	if (!r)
+		r = pp_cluster_new(a->kube, a->loop, a->o.peers, a->o.n_peers, on_cluster, a,
+				   &a->cluster);
+	if (!r)
 		r = pp_http_new(a->loop, a->o.listen, pp_agent_pages, a, &a->http, e);
 	return r;
 }
@@ -273,6 +322,7 @@ static int open_all(struct pp_agent *a, struct pp_err *e)
 static void close_all(struct pp_agent *a)
 {
 	pp_http_free(a->http);
+	pp_cluster_free(a->cluster);
 	pp_watch_free(a->watch);
 	pp_kube_free(a->kube);
 	pp_tree_free(a->tree);

@@ -2,6 +2,8 @@
 // The kernel is the database: each time what is in force is read from it, never remembered.
 #include "agent/apply.h"
 #include "base/base.h"
+#include "kernel/identities.h"
+#include "kernel/prefixes.h"
 
 /* What an annotation asks of a cgroup. rate 0: it is not valid, what is there stays. */
 struct wish {
@@ -14,6 +16,8 @@ struct wish {
 struct wishes {
 	struct wish *w;
 	size_t n;
+	struct pp_identity *identities; /* of all pods that have a cgroup, limited or not */
+	size_t n_identities;
 };
 
 /* Limits of the agent to be removed; owns the paths. */
@@ -26,6 +30,7 @@ struct stale {
 static void wishes_free(struct wishes *all)
 {
 	free(all->w);
+	free(all->identities);
 }
 
 static void stale_free(struct stale *s)
@@ -44,21 +49,26 @@ static int by_path(const void *a, const void *b)
 	return r ? r : (int)x->dir - (int)y->dir;
 }
 
-/* The pods that ask for something, joined with their cgroups. */
+/* What the pods ask for and who they are, joined with their cgroups. */
 static int collect(const struct pp_pods *pods, const struct pp_tree *tree, struct wishes *all)
 {
 	size_t n;
 	const struct pp_tree_pod *cgroups = pp_tree_pods(tree, &n);
 
-	all->w = calloc(n + 1, sizeof(*all->w));
-	if (!all->w)
+	all->w = calloc(n * PP_N_DIR + 1, sizeof(*all->w));
+	all->identities = calloc(n + 1, sizeof(*all->identities));
+	if (!all->w || !all->identities)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		struct pp_pod *pod = pp_pods_find(pods, cgroups[i].uid);
 
-		if (pod && pod->limit[PP_EGRESS].text)
-			all->w[all->n++] = (struct wish){ cgroups[i].path, &pod->limit[PP_EGRESS],
-							  PP_EGRESS, false };
+		if (pod && pod->identity)
+			all->identities[all->n_identities++] =
+				(struct pp_identity){ cgroups[i].id, pod->identity };
+		for (int dir = 0; pod && dir < PP_N_DIR; dir++)
+			if (pod->limit[dir].text)
+				all->w[all->n++] = (struct wish){ cgroups[i].path,
+								  &pod->limit[dir], dir, false };
 	}
 	qsort(all->w, all->n, sizeof(*all->w), by_path);
 	return 0;
@@ -76,38 +86,41 @@ static void settle(struct pp_pod_limit *l, enum pp_pod_state state, const char *
 
 /*
  * No cgroup was found for it: it does not run yet, or has just ended; but when it stays so, its
- * limit is not in force.
+ * limits are not in force.
  */
-static void settle_missing(struct pp_pod *pod, struct pp_pod_limit *l)
+static void settle_missing(struct pp_pod *pod)
 {
 	uint64_t now = pp_now();
+	bool late;
 
 	if (!pod->running)
 		pod->missing = 0;
 	else if (!pod->missing)
 		pod->missing = now;
-	if (pod->missing && now - pod->missing > PP_APPLY_MISSING_NS)
-		settle(l, PP_POD_FAILED, "the pod runs, but its cgroup was not found");
-	else
-		settle(l, PP_POD_WAITING, "");
+	late = pod->missing && now - pod->missing > PP_APPLY_MISSING_NS;
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		if (pod->limit[dir].text && late)
+			settle(&pod->limit[dir], PP_POD_FAILED,
+			       "the pod runs, but its cgroup was not found");
+		else if (pod->limit[dir].text)
+			settle(&pod->limit[dir], PP_POD_WAITING, "");
 }
 
-/* Those that podpace cannot meet. */
+/* Those that ask for something and were not come to: they have no cgroup. */
 static void settle_rest(const struct pp_pods *pods)
 {
 	for (size_t i = 0; i < pods->n; i++) {
 		struct pp_pod *pod = pods->pods[i];
-		struct pp_pod_limit *in = &pod->limit[PP_INGRESS], *out = &pod->limit[PP_EGRESS];
+		bool asks = false, settled = false;
 
-		if (in->text)
-			settle(in, PP_POD_FAILED,
-			       "podpace does not limit what comes into a pod yet, only what it sends");
-		if (!out->text)
-			continue;
-		if (out->settled)
-			pod->missing = 0;
+		for (int dir = 0; dir < PP_N_DIR; dir++) {
+			asks |= pod->limit[dir].text != NULL;
+			settled |= pod->limit[dir].settled;
+		}
+		if (asks && !settled)
+			settle_missing(pod);
 		else
-			settle_missing(pod, out);
+			pod->missing = 0;
 	}
 }
 
@@ -209,37 +222,70 @@ static void begin(const struct pp_pods *pods)
 		}
 }
 
-int pp_apply(const char *root, struct pp_pods *pods, const struct pp_tree *tree, bool complete,
-	     bool thorough, struct pp_datapath *d, struct pp_err *e)
+/*
+ * A datapath that was loaded anew has none, and what others did is found by a thorough apply: else
+ * thousands need not be read each time.
+ */
+static void apply_peers(struct pp_datapath *d, const struct pp_wanted *w, struct pp_unmet *unmet)
 {
-	_cleanup_(pp_datapath_close) struct pp_datapath new = PP_DATAPATH_INIT;
-	_cleanup_(wishes_free) struct wishes wishes = {};
+	struct pp_err e = { "" };
+	int r = 0;
+
+	if (!w->peers_changed && !w->thorough && d->state->nprefixes >= w->n_peers)
+		return;
+	unmet->peers[0] = '\0';
+	r = pp_prefixes_set(d, w->peers, w->n_peers, PP_OWNER_AGENT, w->peers_complete, &e);
+	if (r > 0)
+		r = pp_prefixes_sync(d, &e);
+	if (r < 0)
+		snprintf(unmet->peers, sizeof(unmet->peers), "%s",
+			 e.msg[0] ? e.msg : strerror(-r));
+}
+
+static int apply_limits(struct pp_datapath *d, const struct pp_wanted *w, struct wishes *wishes,
+			struct pp_err *e)
+{
 	_cleanup_(stale_free) struct stale stale = {};
-	struct compare c = { &new, &wishes, &stale, thorough };
+	struct compare c = { d, wishes, &stale, w->thorough };
 	struct pp_socket_count sockets;
 	bool granted = false;
-	int r = pp_datapath_open(root, PP_LOAD, &new, e);
+	int r = pp_limit_each(d, compare_one, &c, e);
 
-	if (!r)
-		r = collect(pods, tree, &wishes);
-	if (r)
-		return r;
-	begin(pods);
-	r = pp_limit_each(&new, compare_one, &c, e);
 	/* one that cannot be removed is stale the next time too */
-	for (size_t i = 0; !r && complete && i < stale.n; i++)
-		pp_limit_remove(&new, stale.path[i], 1u << stale.dir[i], &sockets, NULL);
-	for (size_t i = 0; !r && i < wishes.n; i++) {
-		if (wishes.w[i].met)
+	for (size_t i = 0; !r && w->complete && i < stale.n; i++)
+		pp_limit_remove(d, stale.path[i], 1u << stale.dir[i], &sockets, NULL);
+	for (size_t i = 0; !r && i < wishes->n; i++) {
+		if (wishes->w[i].met)
 			continue;
-		grant(&new, &wishes.w[i]);
+		grant(d, &wishes->w[i]);
 		granted = true;
 	}
 	if (!r && granted)
-		r = pp_limit_each(&new, note_pipe, &wishes, e);
+		r = pp_limit_each(d, note_pipe, wishes, e);
+	return r;
+}
+
+int pp_apply(const char *root, const struct pp_wanted *w, struct pp_datapath *d,
+	     struct pp_unmet *ret, struct pp_err *e)
+{
+	_cleanup_(pp_datapath_close) struct pp_datapath new = PP_DATAPATH_INIT;
+	_cleanup_(wishes_free) struct wishes wishes = {};
+	int r = pp_datapath_open(root, PP_LOAD, &new, e);
+
+	if (!r)
+		r = collect(w->pods, w->tree, &wishes);
 	if (r)
 		return r;
-	settle_rest(pods);
+	begin(w->pods);
+	apply_peers(&new, w, ret);
+	r = apply_limits(&new, w, &wishes, e);
+	if (r)
+		return r;
+	r = pp_identities_set(&new, wishes.identities, wishes.n_identities, w->complete);
+	ret->identities = r > 0 ? r : 0;
+	if (r < 0)
+		return pp_err_set(e, r, "identities of pods: %s", strerror(-r));
+	settle_rest(w->pods);
 	pp_datapath_unlock(&new);
 	pp_datapath_close(d);
 	*d = new;
@@ -264,6 +310,24 @@ static int keep_mine(const struct pp_limit *l, void *arg)
 	return 0;
 }
 
+static int count_others(const struct pp_cidr *c, enum pp_owner owner, void *arg)
+{
+	struct all_mine *all = arg;
+
+	(void)c;
+	all->others += owner != PP_OWNER_AGENT;
+	return 0;
+}
+
+static int forget_pods(struct pp_datapath *d, struct pp_err *e)
+{
+	int r = pp_identities_set(d, NULL, 0, true);
+
+	if (!r)
+		r = pp_prefixes_set(d, NULL, 0, PP_OWNER_AGENT, true, e);
+	return r < 0 ? r : 0;
+}
+
 int pp_apply_none(const char *root, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
@@ -275,6 +339,10 @@ int pp_apply_none(const char *root, struct pp_err *e)
 		return 0;
 	if (!r)
 		r = pp_limit_each(&d, keep_mine, &all, e);
+	if (!r)
+		r = pp_prefix_each(&d, count_others, &all, e);
+	if (!r && all.others)
+		r = forget_pods(&d, e);
 	for (size_t i = 0; !r && i < all.stale.n; i++) {
 		r = pp_limit_remove(&d, all.stale.path[i], 1u << all.stale.dir[i], &sockets, e);
 		if (r == -ENOENT)

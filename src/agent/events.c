@@ -54,7 +54,7 @@ void pp_agent_report(struct pp_agent *a, const struct pp_pod *pod, enum pp_dir d
 
 	snprintf(note, sizeof(note), "%s is not in force: %s", pp_pod_annotation[dir], l->why);
 	pp_log(PP_LOG_WARN, invalid ? "invalid bandwidth" : "limit not in force", "namespace",
-	       pod->ns, "pod", pod->name, "why", l->why, NULL);
+	       pod->ns, "pod", pod->name, "direction", pp_agent_dirs[dir], "why", l->why, NULL);
 	snprintf(path, sizeof(path), "/apis/events.k8s.io/v1/namespaces/%.253s/events", pod->ns);
 	o = event(a, pod, invalid ? "InvalidBandwidth" : "BandwidthNotLimited",
 		  invalid ? l->why : note);

@@ -10,7 +10,7 @@
 const unsigned int pp_agent_buckets_ms[PP_AGENT_N_BUCKETS] = { 10,  25,	 50,   100,
 							       250, 500, 1000, 5000 };
 
-static const char *const dir_names[PP_N_DIR] = { "egress", "ingress" };
+const char *const pp_agent_dirs[PP_N_DIR] = { "egress", "ingress" };
 
 /* --- health */
 
@@ -34,6 +34,16 @@ static int readyz(FILE *f, void *arg)
 		a->watch_error[0] ? ": " : "", a->watch_error);
 	fprintf(f, "[%c]limits are applied%s%s\n", applied ? '+' : '-',
 		a->apply_error[0] ? ": " : "", a->apply_error);
+	/* without them limits on what pods receive hold too, if less well */
+	for (int i = 0; a->cluster && i < PP_N_PEER_SOURCE; i++) {
+		struct pp_cluster_source s;
+
+		pp_cluster_source(a->cluster, i, &s);
+		if (s.why[0])
+			fprintf(f, "[!]peers: %s are not known: %s\n", s.resource, s.why);
+	}
+	if (a->unmet.peers[0])
+		fprintf(f, "[!]peers: %s\n", a->unmet.peers);
 	return stats.synced && applied ? 200 : 503;
 }
 
@@ -54,11 +64,12 @@ enum value {
 	LIMIT,
 	FAIR,
 	FLOWS,
-	SENT_BYTES,
-	SENT_PACKETS,
+	BYTES,
+	PACKETS,
 	REFUSED_BYTES,
 	REFUSED_PACKETS,
 	LIMITED_NS,
+	UNHEARD_PACKETS,
 };
 
 static const struct {
@@ -67,13 +78,18 @@ static const struct {
 } metrics[] = {
 	{ "pod_limit_bytes_per_second", "gauge", "The limit in force.", LIMIT },
 	{ "pod_fair_rate_bytes_per_second", "gauge",
-	  "What each connection of the pod may send now.", FAIR },
+	  "What each connection under the limit may carry now.", FAIR },
 	{ "pod_flows", "gauge", "Connections that share the limit.", FLOWS },
-	{ "pod_bytes_total", "counter", "Bytes of IP packets under the limit.", SENT_BYTES },
-	{ "pod_packets_total", "counter", "Packets under the limit.", SENT_PACKETS },
-	{ "pod_refused_bytes_total", "counter", "Bytes that were refused.", REFUSED_BYTES },
-	{ "pod_refused_packets_total", "counter", "Packets that were refused.", REFUSED_PACKETS },
+	{ "pod_bytes_total", "counter", "Bytes of IP packets that the limit let through.", BYTES },
+	{ "pod_packets_total", "counter", "Packets that the limit let through.", PACKETS },
+	{ "pod_refused_bytes_total", "counter",
+	  "Bytes that were refused; of what a pod receives, dropped.", REFUSED_BYTES },
+	{ "pod_refused_packets_total", "counter",
+	  "Packets that were refused; of what a pod receives, dropped.", REFUSED_PACKETS },
 	{ "pod_limited_seconds_total", "counter", "Time in which the limit bound.", LIMITED_NS },
+	{ "pod_unheard_packets_total", "counter",
+	  "Of the packets, TCP segments with data from senders that do not hear the rate.",
+	  UNHEARD_PACKETS },
 };
 
 static double value_of(const struct pp_pipe *p, enum value value)
@@ -90,9 +106,9 @@ static double value_of(const struct pp_pipe *p, enum value value)
 		return idle ? p->rate : pp_min(pp_law_fair(p), p->rate);
 	case FLOWS:
 		return idle ? 0 : p->n16 / 16;
-	case SENT_BYTES:
+	case BYTES:
 		return p->bytes;
-	case SENT_PACKETS:
+	case PACKETS:
 		return p->packets;
 	case REFUSED_BYTES:
 		return p->refused_bytes;
@@ -100,6 +116,8 @@ static double value_of(const struct pp_pipe *p, enum value value)
 		return refused;
 	case LIMITED_NS:
 		return p->busy_ns / 1e9;
+	case UNHEARD_PACKETS:
+		return p->unheard;
 	}
 	return 0;
 }
@@ -116,7 +134,7 @@ static void pods_metrics(FILE *f, const struct pp_agent *a)
 				continue;
 			/* names and namespaces of pods need no escaping: DNS labels */
 			fprintf(f, "podpace_%s{namespace=\"%s\",pod=\"%s\",direction=\"%s\"} %.15g\n",
-				metrics[m].name, pod->ns, pod->name, dir_names[i % PP_N_DIR],
+				metrics[m].name, pod->ns, pod->name, pp_agent_dirs[i % PP_N_DIR],
 				value_of(&a->d.pipes[pipe], metrics[m].value));
 		}
 	}
@@ -134,7 +152,7 @@ static void states_metric(FILE *f, const struct pp_agent *a)
 				     a->pods.pods[i]->limit[dir].state ==
 					     (enum pp_pod_state)state;
 			fprintf(f, "podpace_limits{direction=\"%s\",state=\"%s\"} %zu\n",
-				dir_names[dir], pp_pod_state_name(state), n);
+				pp_agent_dirs[dir], pp_pod_state_name(state), n);
 		}
 }
 
@@ -155,6 +173,67 @@ static void took_metric(FILE *f, const struct pp_agent *a)
 		a->took_sum_ns / 1e9, name, a->took_count);
 }
 
+enum watch_value { EVENTS, LISTS, RESTARTS, SYNCED, CONNECTED };
+
+static const struct {
+	const char *name, *type, *help;
+	enum watch_value value;
+} watch_metrics[] = {
+	{ "watch_events_total", "counter", "Events received from the API.", EVENTS },
+	{ "watch_lists_total", "counter", "Lists received.", LISTS },
+	{ "watch_restarts_total", "counter", "Streams opened again.", RESTARTS },
+	{ "watch_synced", "gauge", "Was there a list?", SYNCED },
+	{ "watch_connected", "gauge", "Is the API heard?", CONNECTED },
+};
+
+static uint64_t watch_value(const struct pp_watch_stats *s, enum watch_value value)
+{
+	switch (value) {
+	case EVENTS:
+		return s->events;
+	case LISTS:
+		return s->lists;
+	case RESTARTS:
+		return s->restarts;
+	case SYNCED:
+		return s->synced;
+	case CONNECTED:
+		return s->connected;
+	}
+	return 0;
+}
+
+static void watches_metrics(FILE *f, const struct pp_agent *a)
+{
+	struct pp_cluster_source s[PP_N_PEER_SOURCE + 1] = { { .resource = "pods" } };
+	size_t n = 1;
+
+	if (a->watch)
+		pp_watch_stats(a->watch, &s[0].watch);
+	for (int i = 0; a->cluster && i < PP_N_PEER_SOURCE; i++)
+		pp_cluster_source(a->cluster, i, &s[n++]);
+	for (size_t m = 0; m < ARRAY_SIZE(watch_metrics); m++) {
+		head(f, watch_metrics[m].name, watch_metrics[m].type, watch_metrics[m].help);
+		for (size_t i = 0; i < n; i++)
+			fprintf(f, "podpace_%s{resource=\"%s\"} %" PRIu64 "\n",
+				watch_metrics[m].name, s[i].resource,
+				watch_value(&s[i].watch, watch_metrics[m].value));
+	}
+}
+
+static void peers_metrics(FILE *f, const struct pp_agent *a)
+{
+	const struct pp_cidr *peers;
+	size_t n = 0;
+	bool all = a->cluster && pp_cluster_peers(a->cluster, &peers, &n);
+
+	single(f, "peers", "gauge", "Prefixes of addresses whose hosts take part in feedback.", n);
+	single(f, "peers_complete", "gauge", "Are these all of the cluster?",
+	       all && !a->unmet.peers[0]);
+	single(f, "pods_unidentified", "gauge", "Pods whose identity found no room.",
+	       a->unmet.identities);
+}
+
 static int write_metrics(FILE *f, void *arg)
 {
 	static const char *const events[PP_N_EVENT] = {
@@ -164,20 +243,15 @@ static int write_metrics(FILE *f, void *arg)
 		[PP_EVENT_SLOT_FREED] = "slot_freed",
 	};
 	const struct pp_agent *a = arg;
-	struct pp_watch_stats stats = {};
 
-	if (a->watch)
-		pp_watch_stats(a->watch, &stats);
 	head(f, "build_info", "gauge", "The version that runs.");
 	fprintf(f, "podpace_build_info{version=\"%s\"} 1\n", PP_VERSION);
 	single(f, "pods", "gauge", "Pods of this node.", a->pods.n);
 	states_metric(f, a);
 	took_metric(f, a);
 	pods_metrics(f, a);
-	single(f, "watch_events_total", "counter", "Events received from the API.", stats.events);
-	single(f, "watch_lists_total", "counter", "Lists of all pods received.", stats.lists);
-	single(f, "watch_restarts_total", "counter", "Streams opened again.", stats.restarts);
-	single(f, "watch_connected", "gauge", "Is the API heard?", stats.connected);
+	watches_metrics(f, a);
+	peers_metrics(f, a);
 	single(f, "apply_total", "counter", "Times the limits were compared.", a->applied);
 	single(f, "apply_failing", "gauge", "Did the last comparison fail as a whole?",
 	       a->apply_error[0] != '\0');

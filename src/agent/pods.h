@@ -35,6 +35,11 @@ struct pp_pod_limit {
 
 struct pp_pod {
 	char *ns, *name, *uid;
+	/*
+	 * The first 64 bits of uid, the API's also of a static pod: that is how others find the
+	 * pod. 0: uid does not begin with 16 hexadecimal digits, dashes apart.
+	 */
+	uint64_t identity;
 	char *hash; /* of a static pod's mirror: what its cgroup is called by; or NULL */
 	bool running; /* it should have a cgroup */
 	uint64_t missing; /* since when it has none, pp_now(); 0: it has one, or need not */

@@ -101,7 +101,7 @@ static void found_free(struct found *f)
 	free(f->pods);
 }
 
-static int add_pod(struct found *f, const char *uid, const char *path)
+static int add_pod(struct found *f, const char *uid, uint64_t id, const char *path)
 {
 	if (f->n == f->room) {
 		size_t room = f->room ? 2 * f->room : 64;
@@ -113,6 +113,7 @@ static int add_pod(struct found *f, const char *uid, const char *path)
 		f->room = room;
 	}
 	memcpy(f->pods[f->n].uid, uid, PP_POD_UID_SIZE);
+	f->pods[f->n].id = id;
 	f->pods[f->n].path = strdup(path);
 	return f->pods[f->n++].path ? 0 : -ENOMEM;
 }
@@ -140,17 +141,19 @@ enum place {
 
 static int walk_dir(struct walk *w, int dir_fd, const char *path, enum place place, int depth);
 
-static int walk_entry(struct walk *w, int dir_fd, const char *path, const char *name,
+static int walk_entry(struct walk *w, int dir_fd, const char *path, const struct dirent *entry,
 		      enum place place, int depth)
 {
+	const char *name = entry->d_name;
 	enum place next = place == KUBEPODS ? CLASS : OUTSIDE;
 	char uid[PP_POD_UID_SIZE], sub[PATH_MAX];
 	int fd;
 
 	if (snprintf(sub, sizeof(sub), "%s/%s", path, name) >= (int)sizeof(sub))
 		return 0; /* no kubelet makes such paths */
+	/* kernfs: the inode number is the id that the programs know it by */
 	if (place != OUTSIDE && pp_tree_pod_uid(name, uid))
-		return add_pod(&w->found, uid, sub);
+		return add_pod(&w->found, uid, entry->d_ino, sub);
 	/* below a class there are pods and nothing else */
 	if (place == CLASS)
 		return 0;
@@ -177,7 +180,7 @@ static int walk_dir(struct walk *w, int dir_fd, const char *path, enum place pla
 	}
 	while (!r && depth < MAX_DEPTH && (d = readdir(dir)))
 		if (d->d_type == DT_DIR && d->d_name[0] != '.')
-			r = walk_entry(w, dir_fd, path, d->d_name, place, depth);
+			r = walk_entry(w, dir_fd, path, d, place, depth);
 	closedir(dir);
 	return r;
 }

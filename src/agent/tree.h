@@ -15,6 +15,7 @@
 
 struct pp_tree_pod {
 	char uid[PP_POD_UID_SIZE]; /* with dashes, as the API has it */
+	uint64_t id;		   /* of the cgroup */
 	char *path;		   /* below the cgroup2 mount, normalized */
 };
 

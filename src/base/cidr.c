@@ -73,6 +73,49 @@ int pp_cidr_parse(const char *s, struct pp_cidr *ret, struct pp_err *e)
 	return 0;
 }
 
+int pp_cidrs_parse(const char *s, struct pp_cidr **ret, size_t *ret_n, struct pp_err *e)
+{
+	_cleanup_free_ char *copy = strdup(s);
+	_cleanup_free_ struct pp_cidr *all = NULL;
+	char *rest = copy, *word;
+	size_t n = 0, room = 1;
+	int r;
+
+	for (const char *p = s; *p; p++)
+		room += *p == ',';
+	all = calloc(room, sizeof(*all));
+	if (!copy || !all)
+		return -ENOMEM;
+	while ((word = strsep(&rest, ","))) {
+		r = pp_cidr_parse(word, &all[n++], e);
+		if (r)
+			return r;
+	}
+	*ret = TAKE_PTR(all);
+	*ret_n = n;
+	return 0;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct pp_cidr *x = a, *y = b;
+	int r = memcmp(x->addr, y->addr, sizeof(x->addr));
+
+	return r ? r : (int)x->len - (int)y->len;
+}
+
+size_t pp_cidrs_sort(struct pp_cidr *c, size_t n)
+{
+	size_t kept = 0;
+
+	if (n)
+		qsort(c, n, sizeof(*c), by_address);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || by_address(&c[kept - 1], &c[i]) != 0)
+			c[kept++] = c[i];
+	return kept;
+}
+
 const char *pp_cidr_format(char buf[PP_CIDR_TEXT], const struct pp_cidr *c)
 {
 	char text[INET6_ADDRSTRLEN] = "?";

@@ -2,6 +2,7 @@
 // Prefixes of addresses as people write them: 10.244.0.0/16, fd00:10::/56, 10.1.2.3.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -20,6 +21,15 @@ struct pp_cidr {
  * refused, since it may be meant as either. 0, or -EINVAL with a message.
  */
 int pp_cidr_parse(const char *s, struct pp_cidr *ret, struct pp_err *e);
+
+/*
+ * A list with commas between, at least one. 0, -EINVAL with a message, or -ENOMEM; *ret is the
+ * caller's.
+ */
+int pp_cidrs_parse(const char *s, struct pp_cidr **ret, size_t *ret_n, struct pp_err *e);
+
+/* Sorts them by address and length, and leaves each once. Returns how many are left. */
+size_t pp_cidrs_sort(struct pp_cidr *c, size_t n);
 
 /* As it would be written; returns buf. */
 const char *pp_cidr_format(char buf[PP_CIDR_TEXT], const struct pp_cidr *c);

@@ -79,8 +79,8 @@ static __always_inline void learn_ahead(struct pp_inflow *in, __u64 silent)
  */
 static __always_inline int police_unheard(struct pp_inflow *in, struct packet *k)
 {
-	__u64 share = pp_look_ahead(&in->path, k, PP_WANT_EQUAL), most = ahead_of(in) + PP_UNHEARD_DROP;
-	__u64 vt = in->vt;
+	__u64 share = pp_look_ahead(&in->path, k, PP_WANT_EQUAL), vt = in->vt;
+	__u64 most = ahead_of(in) + PP_UNHEARD_DROP;
 
 	if ((__s64)(vt - k->now) < 0)
 		vt = k->now;
@@ -102,8 +102,8 @@ static __always_inline int police_unheard(struct pp_inflow *in, struct packet *k
 static __noinline int police_in(struct bpf_sock *sk, struct pp_inflow *in, struct packet *k)
 {
 	if (sk->protocol != IPPROTO_TCP || sk->type != PP_SOCK_STREAM)
-		return police_by_clock(&in->vt, pp_look_ahead(&in->path, k, PP_WANT_PACE), k, PP_OTHER_BURST,
-				       0);
+		return police_by_clock(&in->vt, pp_look_ahead(&in->path, k, PP_WANT_PACE), k,
+				       PP_OTHER_BURST, 0);
 	if (k->len > PP_CONTROL)
 		return in->paced ? police_heard(in, k) : police_unheard(in, k);
 	pp_look_ahead(&in->path, k, PP_WANT_QUEUE);

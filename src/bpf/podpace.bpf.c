@@ -59,6 +59,7 @@ int BPF_PROG(pp_rmdir, struct cgroup *cg)
 	struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &id);
 	struct pp_state *st = state();
 	struct pp_slot was;
+	int limited = 0;
 
 	if (!slot || !st)
 		return 0;
@@ -72,8 +73,12 @@ int BPF_PROG(pp_rmdir, struct cgroup *cg)
 		if (!p)
 			continue;
 		p->rate = 0;
+		limited = 1;
 		__sync_fetch_and_add(&st->nlimits[dir], -1);
 	}
+	/* an identity alone: nobody's path has changed */
+	if (!limited)
+		return 0;
 	__sync_fetch_and_add(&st->gen, 1);
 	event(PP_EVENT_SLOT_FREED);
 	return 0;

@@ -37,6 +37,7 @@ static int check_daemonset(const char *name, struct pp_err *e)
 
 int pp_cmd_agent(const struct pp_args *args, struct pp_err *e)
 {
+	_cleanup_free_ struct pp_cidr *peers = NULL;
 	char host[HOST_NAME_MAX + 1] = "";
 	struct pp_agent_options o = {
 		.root = args->root,
@@ -54,5 +55,8 @@ int pp_cmd_agent(const struct pp_args *args, struct pp_err *e)
 	r = check_name(o.node, e);
 	if (!r)
 		r = check_daemonset(o.daemonset, e);
+	if (!r && args->peers)
+		r = pp_cidrs_parse(args->peers, &peers, &o.n_peers, e);
+	o.peers = peers;
 	return r ? r : pp_agent_run(&o, e);
 }

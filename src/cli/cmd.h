@@ -27,6 +27,7 @@ struct pp_args {
 	const char *kubeconfig;	 /* --kubeconfig */
 	const char *listen;	 /* --listen */
 	const char *daemonset;	 /* --daemonset */
+	const char *peers;	 /* --peers: prefixes with commas between */
 	char *target;		 /* normalized cgroup path; NULL if the command takes none */
 };
 

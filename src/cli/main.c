@@ -18,8 +18,8 @@ static const struct pp_cmd cmds[] = {
 	{ "top", "[--interval DURATION] [--count N] [-o text|json]", "oin", false, pp_cmd_top },
 	{ "peers", "[--add PREFIX,...] [--remove PREFIX,...] [-o text|json]", "aox", false,
 	  pp_cmd_peers },
-	{ "agent", "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME]",
-	  "dklm", false, pp_cmd_agent },
+	{ "agent", "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME] [--peers PREFIX,...]",
+	  "dklmp", false, pp_cmd_agent },
 	{ "unload", "", "", false, pp_cmd_unload },
 	{ "version", "[-o text|json]", "o", false, pp_cmd_version },
 };
@@ -39,6 +39,7 @@ static const struct option options[] = {
 	{ "kubeconfig", required_argument, NULL, 'k' },
 	{ "listen", required_argument, NULL, 'l' },
 	{ "daemonset", required_argument, NULL, 'd' },
+	{ "peers", required_argument, NULL, 'p' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -149,6 +150,9 @@ static int parse_option(int opt, const char *value, struct pp_args *args, struct
 		return 0;
 	case 'd':
 		args->daemonset = value;
+		return 0;
+	case 'p':
+		args->peers = value;
 		return 0;
 	}
 	return -EINVAL;

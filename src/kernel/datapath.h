@@ -34,9 +34,11 @@ struct pp_datapath {
 
 /* A datapath that is not open: what pp_datapath_close() leaves, and may be given. */
 #define PP_DATAPATH_INIT                                                                           \
-	((struct pp_datapath){                                                                     \
-		.cgroupfs = { .fd = -1 }, .lock_fd = -1, .slots_fd = -1, .prefixes_fd = -1,        \
-		.iter_fd = -1 })
+	((struct pp_datapath){ .cgroupfs = { .fd = -1 },                                           \
+			       .lock_fd = -1,                                                      \
+			       .slots_fd = -1,                                                     \
+			       .prefixes_fd = -1,                                                  \
+			       .iter_fd = -1 })
 
 /*
  * Opens the datapath attached at cgroup `root` (normalized path, "/" for the whole host). A repair

@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "kernel/limits.h"
+#include "kernel/slots.h"
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -33,54 +34,6 @@ static void set_u64(__u64 *p, uint64_t v)
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
-/* Sockets look their paths up again. */
-static void paths_changed(struct pp_datapath *d)
-{
-	__atomic_fetch_add(&d->state->gen, 1, __ATOMIC_SEQ_CST);
-}
-
-static bool slot_empty(const struct pp_slot *s)
-{
-	for (int dir = 0; dir < PP_N_DIR; dir++)
-		if (s->pipe[dir])
-			return false;
-	return !s->identity;
-}
-
-/* A direction has `more` or, with -1, one limit less. */
-static void count_limits(struct pp_datapath *d, int dir, int more)
-{
-	__atomic_fetch_add(&d->state->nlimits[dir], (__u32)more, __ATOMIC_SEQ_CST);
-}
-
-/* Writes the slot, or removes it when it has nothing left. 0 or -errno. */
-static int slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
-{
-	struct pp_slot old = {};
-	bool was = bpf_map_lookup_elem(d->slots_fd, &id, &old) == 0;
-	int r = 0;
-
-	/*
-	 * The programs pass everything while a direction has no limit: nlimits is never less than
-	 * their number, wherever the command is killed
-	 */
-	for (int dir = 0; dir < PP_N_DIR; dir++)
-		if (s->pipe[dir] && !old.pipe[dir])
-			count_limits(d, dir, 1);
-	if (!slot_empty(s))
-		r = bpf_map_update_elem(d->slots_fd, &id, s, BPF_ANY) ? -errno : 0;
-	else if (was && bpf_map_delete_elem(d->slots_fd, &id))
-		r = -ENOENT; /* its cgroup went this moment, and has counted it */
-	for (int dir = 0; dir < PP_N_DIR; dir++) {
-		bool had = old.pipe[dir], has = s->pipe[dir];
-
-		if (r ? has && !had : had && !has)
-			count_limits(d, dir, -1);
-	}
-	paths_changed(d);
-	return slot_empty(s) ? 0 : r;
-}
-
 static void pipe_free(struct pp_datapath *d, uint32_t k)
 {
 	struct pp_pipe *p = &d->pipes[k];
@@ -89,7 +42,7 @@ static void pipe_free(struct pp_datapath *d, uint32_t k)
 
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[p->dir] == k) {
 		slot.pipe[p->dir] = 0;
-		slot_write(d, id, &slot);
+		pp_slot_write(d, id, &slot);
 	}
 	set_u64(&p->rate, 0);
 }
@@ -102,46 +55,12 @@ static bool has_slot(const struct pp_datapath *d, uint32_t k)
 	       slot.pipe[d->pipes[k].dir] == k;
 }
 
-/* What a command left that was killed halfway: slots without a pipe, and a wrong number of slots.
- */
-static void reconcile(struct pp_datapath *d)
-{
-	uint64_t id = 0, next;
-	uint32_t n[PP_N_DIR] = {};
-	bool more = bpf_map_get_next_key(d->slots_fd, NULL, &next) == 0, changed = false;
-
-	while (more) {
-		struct pp_slot slot = {};
-		bool live = false;
-
-		id = next;
-		more = bpf_map_get_next_key(d->slots_fd, &id, &next) == 0;
-		bpf_map_lookup_elem(d->slots_fd, &id, &slot);
-		for (int dir = 0; dir < PP_N_DIR; dir++) {
-			const struct pp_pipe *p = &d->pipes[slot.pipe[dir] % PP_MAX_PIPES];
-
-			if (slot.pipe[dir] && p->rate && p->cgroup_id == id) {
-				n[dir]++;
-				live = true;
-			}
-		}
-		if (!live && !slot.identity)
-			bpf_map_delete_elem(d->slots_fd, &id);
-	}
-	for (int dir = 0; dir < PP_N_DIR; dir++)
-		changed |= __atomic_exchange_n(&d->state->nlimits[dir], n[dir],
-					       __ATOMIC_SEQ_CST) != n[dir];
-	if (changed)
-		paths_changed(d);
-	__atomic_store_n(&d->state->counting, 0, __ATOMIC_SEQ_CST);
-}
-
 /* Entries whose time is over or whose cgroup is gone are free for others. */
 static void collect(struct pp_datapath *d)
 {
 	uint64_t now = pp_now();
 
-	reconcile(d);
+	pp_slots_reconcile(d);
 	for (uint32_t k = 1; k < pipes_end(d); k++) {
 		_cleanup_free_ char *path = NULL;
 
@@ -298,7 +217,7 @@ static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, con
 	bpf_map_lookup_elem(d->slots_fd, &id, &slot);
 	slot.pipe[ask->dir] = k;
 	pipe_configure(&d->pipes[k], id, ask);
-	r = slot_write(d, id, &slot);
+	r = pp_slot_write(d, id, &slot);
 	if (r) {
 		set_u64(&d->pipes[k].rate, 0);
 		return pp_err_set(e, r, "cgroup %s: %s", path,

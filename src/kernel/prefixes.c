@@ -160,33 +160,50 @@ int pp_prefix_each(const struct pp_datapath *d,
 	return r;
 }
 
+/*
+ * Adds what is missing and marks, in old, those of owner that stay: all of them, also after one
+ * that could not be added. Returns how many were added, or -errno.
+ */
+static int add_missing(struct pp_datapath *d, const struct pp_cidr *c, size_t n,
+		       enum pp_owner owner, struct entries *old, struct pp_err *e)
+{
+	int r = 0, added = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct entry *was = entries_find(old, &c[i]);
+
+		/* somebody else's stays theirs */
+		if (was && was->owner == owner)
+			was->owner = PP_N_OWNER;
+		if (was || r)
+			continue;
+		r = put(d, &c[i], owner, e);
+		added += !r;
+	}
+	return r ? r : added;
+}
+
 int pp_prefixes_set(struct pp_datapath *d, const struct pp_cidr *c, size_t n, enum pp_owner owner,
-		    struct pp_err *e)
+		    bool only, struct pp_err *e)
 {
 	_cleanup_(entries_free) struct entries old = {};
-	int r = entries_read(d, &old), changed = 0, count;
+	int r = entries_read(d, &old), added, dropped = 0, counted;
 
-	for (size_t i = 0; !r && i < n; i++) {
-		struct entry *was = entries_find(&old, &c[i]);
-
-		if (was) {
-			/* somebody else's stays theirs */
-			if (was->owner == owner)
-				was->owner = PP_N_OWNER;
-			continue;
-		}
-		r = put(d, &c[i], owner, e);
-		changed++;
-	}
-	for (size_t i = 0; !r && i < old.n; i++) {
+	if (r)
+		return r;
+	added = add_missing(d, c, n, owner, &old, e);
+	/* what did not find room may find it when these are gone: the next time */
+	for (size_t i = 0; !r && only && i < old.n; i++) {
 		if (old.e[i].owner != owner)
 			continue;
 		r = take_out(d, &old.e[i].c, e);
-		changed++;
+		dropped++;
 	}
 	/* once: there may be thousands */
-	count = changed ? recount(d) : 0;
-	return r ? r : count ? count : changed;
+	counted = recount(d);
+	if (added < 0)
+		return added;
+	return r ? r : counted ? counted : added + dropped;
 }
 
 int pp_prefixes_sync(struct pp_datapath *d, struct pp_err *e)

@@ -27,11 +27,12 @@ int pp_prefix_each(const struct pp_datapath *d,
 		   struct pp_err *e);
 
 /*
- * Makes those of owner the given ones, n of them. Returns how many were added or removed; -errno
- * with a message.
+ * Adds the given ones, n of them, each once, as owner's; those of another owner stay theirs.
+ * `only`: owner's others are removed. Returns how many were added or removed; -ENOSPC or another
+ * -errno with a message, after which some may have been.
  */
 int pp_prefixes_set(struct pp_datapath *d, const struct pp_cidr *c, size_t n, enum pp_owner owner,
-		    struct pp_err *e);
+		    bool only, struct pp_err *e);
 
 /* Brings listening sockets to it. 0, or -errno with a message. */
 int pp_prefixes_sync(struct pp_datapath *d, struct pp_err *e);

@@ -139,7 +139,9 @@ static void set_transport(struct pp_call *c)
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, c);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1l);
+	/* without TLS it is HTTP/1.1: who waits to share a watch's connection waits for its end */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT,
+			 strncmp(c->kube->base, "https:", 6) == 0 ? 1l : 0l);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1l);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);

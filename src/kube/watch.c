@@ -126,6 +126,7 @@ static int end_list(struct pp_watch *w, const char *version)
 	w->plain = w->plain && !w->doubt;
 	pp_store_end(&w->store, on_gone, w);
 	w->stats.synced = true;
+	w->stats.refused = 0;
 	w->stats.lists++;
 	if (w->ops->synced)
 		w->ops->synced(w->arg);
@@ -139,6 +140,8 @@ static void obey(struct pp_watch *w, const json_t *status, int http)
 	struct pp_err why = { "" };
 
 	pp_status_describe(status, http, &why);
+	if (http)
+		w->stats.refused = http;
 	switch (what) {
 	case PP_STATUS_EXPIRED:
 		/* happens to any watch: no failure, but not at full speed for ever either */

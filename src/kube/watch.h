@@ -35,6 +35,7 @@ struct pp_watch_stats {
 	uint64_t restarts; /* streams opened again, for whatever reason */
 	bool synced;	   /* there was a first list */
 	bool connected;	   /* a stream is open: the server has answered 200 */
+	int refused; /* HTTP status by which it was last refused; 0 if a list has ended since */
 };
 
 /*

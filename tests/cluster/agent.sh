@@ -5,81 +5,11 @@
 # after the uninstallation.
 #
 #   agent.sh [CNI...]     default bridge flannel; a cluster that is up is used as it is
+#
+# shellcheck disable=SC2317	# each_cni calls the functions
 set -eu
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
-# shellcheck source=../runs.sh
-. "$(dirname "$0")/../runs.sh"
-
-NS=podpace-system
-EGRESS=kubernetes.io/egress-bandwidth
-
-run_spawn() {
-	lab_spawn "$@"
-}
-
-annotate() {
-	local pod=$1
-	shift
-	k annotate pod "$pod" --overwrite "$@" >/dev/null
-}
-
-# The agent's page of a node, from where the API server is.
-page() {
-	nsenter --net="/run/netns/$PPC_NS-cp" curl -sS --max-time 5 "http://$(ppc_address "$1"):9467/$2"
-}
-
-# metric NODE PATTERN: the value of the one line of /metrics that begins so
-metric() {
-	page "$1" metrics | awk -v p="$2" 'index($0, p) == 1 { print $NF }'
-}
-
-# becomes NAME SECONDS WANTED COMMAND...: the output comes to be that
-becomes() {
-	local name=$1 end=$((SECONDS + $2)) want=$3 have
-	shift 3
-	until have=$("$@" 2>/dev/null) && [ "$have" = "$want" ]; do
-		[ "$SECONDS" -lt "$end" ] || break
-		sleep 0.2
-	done
-	is "$name" "$have" "$want"
-}
-
-limit_of() {
-	metric "${POD_NODE[$1]}" "podpace_pod_limit_bytes_per_second{namespace=\"default\",pod=\"$1\""
-}
-
-agent_pod() {
-	k -n "$NS" get pod --field-selector "spec.nodeName=n$1" -o 'jsonpath={.items[0].metadata.name}'
-}
-
-# The agent's process on a node.
-agent_pid() {
-	local dir
-	for dir in "$PPC_CG/n$1"/kubepods/*/pod*/* "$PPC_CG/n$1"/kubepods/pod*/*; do
-		[ -d "$dir" ] || continue
-		while read -r pid; do
-			case $(readlink "/proc/$pid/exe") in */podpace) echo "$pid" ;; esac
-		done <"$dir/cgroup.procs"
-	done 2>/dev/null | head -n 1
-}
-
-deploy() {
-	cluster import "$LAB_BIN/podpace-image.tar"
-	k apply -k "$LAB_TOP/deploy/base" >"$LAB_TMP/apply" 2>&1 || lab_fail "deploy: $(cat "$LAB_TMP/apply")"
-	ok "the DaemonSet is ready on all nodes" \
-		k -n "$NS" rollout status daemonset/podpace --timeout=90s
-	lab_defer "k delete -k '$LAB_TOP/deploy/base' --ignore-not-found >/dev/null 2>&1"
-}
-
-# share NAME FROM TO LIMIT OPTIONS...: what arrives, of the limit, and that nothing was lost
-share() {
-	local name=$1 from=$2 to=$3 limit=$4
-	shift 4
-	traffic_between "$from" "$to" 6 "$@"
-	is_share "$name" "$(jq '.wire.rate_bps | floor' "$LAB_RECEIVE")" "$limit" 95 101
-	is "$name: sent again" "$(sent_again "$LAB_SEND")" 0
-}
 
 limited() {
 	pod_start a 1 "$EGRESS=100M"
@@ -125,10 +55,6 @@ invalid() {
 	is "the limit before it stays" "$(limit_of a)" 6250000
 	is "and it is counted" "$(metric 1 'podpace_limits{direction="egress",state="invalid"}')" 1
 	annotate a "$EGRESS=50M"
-	annotate b kubernetes.io/ingress-bandwidth=10M
-	becomes "what is not enforced makes an event too" 10 BandwidthNotLimited \
-		k get events.events.k8s.io --field-selector regarding.name=b,reason=BandwidthNotLimited \
-		-o 'jsonpath={.items[0].reason}'
 }
 
 # Every QoS class, and a pod in its node's network.
@@ -206,10 +132,10 @@ api_down() {
 # What the agent made goes with its DaemonSet, and nothing else does it.
 uninstalled() {
 	local left
-	k -n "$NS" rollout restart daemonset/podpace >/dev/null
-	ok "a new version rolls out" k -n "$NS" rollout status daemonset/podpace --timeout=120s
+	k -n "$AGENT_NS" rollout restart daemonset/podpace >/dev/null
+	ok "a new version rolls out" k -n "$AGENT_NS" rollout status daemonset/podpace --timeout=120s
 	is "the limit is there after it" "$(limit_of a)" 7500000
-	k -n "$NS" delete daemonset podpace --cascade=foreground --wait --timeout=60s >/dev/null
+	k -n "$AGENT_NS" delete daemonset podpace --cascade=foreground --wait --timeout=60s >/dev/null
 	left=$(for node in 1 2; do cluster node "$node" find /sys/fs/bpf -name 'p*pace*'; done)
 	is "uninstalled: pins left" "$left" ''
 	traffic_between a c 3 --flows 1
@@ -220,7 +146,7 @@ uninstalled() {
 
 one() {
 	diag "$1"
-	deploy
+	agent_deploy
 	limited
 	changed
 	invalid
@@ -232,18 +158,5 @@ one() {
 	pod_delete a b c
 }
 
-[ -e "$LAB_BIN/podpace-image.tar" ] || lab_fail "$LAB_BIN/podpace-image.tar is missing: make image"
-[ $# -gt 0 ] || set -- bridge flannel
-if ppc_is_up; then
-	cluster_init agent
-	one "the cluster that is up"
-else
-	lab_init agent
-	cluster_turn
-	for cni in "$@"; do
-		cluster_own --cni "$cni"
-		one "$cni"
-		cluster down
-	done
-fi
+each_cni agent one "$@"
 done_testing

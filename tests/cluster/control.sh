@@ -49,6 +49,7 @@ make_certificates() {
 	account manager /CN=system:kube-controller-manager
 	account scheduler /CN=system:kube-scheduler
 	account flannel /O=system:masters/CN=flannel
+	account proxy /CN=system:kube-proxy
 	for ((node = 1; node <= NODES; node++)); do
 		account "n$node" "/O=system:nodes/CN=system:node:n$node" \
 			"DNS:n$node,IP:$(ppc_address "$node")"
@@ -58,7 +59,7 @@ make_certificates() {
 # --- network
 
 # The address of the service "kubernetes" is the bridge's too, and the API server's port is that of
-# the service: pods and nodes get there by plain routing, without a kube-proxy.
+# the service: pods and nodes get there by plain routing, before their kube-proxy has begun.
 make_fabric() {
 	ip netns add "$PPC_NS-cp"
 	ip -n "$PPC_NS-cp" link set lo up

@@ -21,7 +21,24 @@
 #                           cgroup, but with all rights; pod_spawn: in the background, LAB_PID
 #   pod_delete a...
 #   traffic_between a b SECONDS [OPTIONS of traffic send]
-#                           as lab_traffic: $LAB_SEND, $LAB_RECEIVE are the JSON reports
+#                           as lab_traffic: $LAB_SEND, $LAB_RECEIVE are the JSON reports; to the
+#                           address $LAB_TO of b, if it is set
+#   service_start s a RUNS  a service of the pod a, for so many times of lab_traffic from now;
+#                           service_ip s
+#   run_start R a b SECONDS [OPTIONS]
+#                           and the rest of tests/runs.sh
+#   agent_deploy            the DaemonSet, until the test's end
+#   annotate a "$INGRESS=50M" "$EGRESS-"
+#   limit_of a [ingress]    what the agent says that it has in force, bytes/s
+#   page 1 readyz; metric 1 PATTERN
+#                           of the agent on node 1; the value of the one line that begins so
+#   becomes NAME SECONDS WANTED COMMAND...
+#                           the output comes to be that
+#   share NAME a b LIMIT [OPTIONS]
+#                           what arrives at b, of the limit, and that nothing was lost
+#   each_cni NAME FUNCTION [CNI...]
+#                           the test: on the cluster that is up, or on one of each CNI (default
+#                           bridge flannel)
 #
 # tests/lab.sh has TAP, lab_defer, $LAB_TMP. Pods that a test started are deleted at its end.
 
@@ -29,8 +46,14 @@ export LC_ALL=C
 CLUSTER_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lab.sh
 . "$CLUSTER_HERE/../lab.sh"
+# shellcheck source=../runs.sh
+. "$CLUSTER_HERE/../runs.sh"
 # shellcheck source=names.sh
 . "$CLUSTER_HERE/names.sh"
+
+AGENT_NS=podpace-system
+EGRESS=kubernetes.io/egress-bandwidth
+INGRESS=kubernetes.io/ingress-bandwidth
 
 declare -A POD_IP=() POD_NODE=() POD_CGROUP=() POD_CONTAINER=()
 
@@ -171,9 +194,121 @@ lab_become() {
 }
 
 lab_v4() {
-	pod_ip "$1"
+	if [ -n "${LAB_TO:-}" ]; then echo "$LAB_TO"; else pod_ip "$1"; fi
 }
 
 pod_run() { lab_exec "$@"; }
 pod_spawn() { lab_spawn "$@"; }
+run_spawn() { lab_spawn "$@"; }
 traffic_between() { lab_traffic "$@"; }
+
+# A service has no ranges of ports: one for each that lab_traffic will use, three tries each.
+service_start() {
+	local name=$1 pod=$2 port last=$((LAB_PORT + 3 + 12 * $3)) ports=''
+	for ((port = LAB_PORT + 4; port <= last; port++)); do
+		ports+="{name: p$port, port: $port},"
+	done
+	k label pod "$pod" --overwrite "podpace.test/service=$name" >/dev/null
+	k apply -f - >/dev/null <<-END
+		apiVersion: v1
+		kind: Service
+		metadata: {name: $name}
+		spec: {selector: {podpace.test/service: $name}, ports: [${ports%,}]}
+	END
+	lab_defer "k delete service '$name' --ignore-not-found >/dev/null 2>&1"
+	for node in 1 2; do
+		becomes "service $name: node $node has it" 10 1 eval "cluster node $node iptables-save -t nat |
+			grep -c -- '-d $(service_ip "$name")/32 .* --dport $last -j KUBE-SVC'"
+	done
+}
+
+service_ip() {
+	k get service "$1" -o 'jsonpath={.spec.clusterIP}'
+}
+
+# --- the agent
+
+annotate() {
+	local pod=$1
+	shift
+	k annotate pod "$pod" --overwrite "$@" >/dev/null
+}
+
+# From where the API server is.
+page() {
+	nsenter --net="/run/netns/$PPC_NS-cp" curl -sS --max-time 5 "http://$(ppc_address "$1"):9467/$2"
+}
+
+metric() {
+	page "$1" metrics | awk -v p="$2" 'index($0, p) == 1 { print $NF }'
+}
+
+becomes() {
+	local name=$1 end=$((SECONDS + $2)) want=$3 have
+	shift 3
+	until have=$("$@" 2>/dev/null) && [ "$have" = "$want" ]; do
+		[ "$SECONDS" -lt "$end" ] || break
+		sleep 0.2
+	done
+	is "$name" "$have" "$want"
+}
+
+pod_metric() {
+	metric "${POD_NODE[$2]}" "podpace_pod_$1{namespace=\"default\",pod=\"$2\",direction=\"$3\"}"
+}
+
+limit_of() {
+	pod_metric limit_bytes_per_second "$1" "${2:-egress}"
+}
+
+agent_pod() {
+	k -n "$AGENT_NS" get pod --field-selector "spec.nodeName=n$1" \
+		-o 'jsonpath={.items[0].metadata.name}'
+}
+
+# The agent's process on a node.
+agent_pid() {
+	local dir
+	for dir in "$PPC_CG/n$1"/kubepods/*/pod*/* "$PPC_CG/n$1"/kubepods/pod*/*; do
+		[ -d "$dir" ] || continue
+		while read -r pid; do
+			case $(readlink "/proc/$pid/exe") in */podpace) echo "$pid" ;; esac
+		done <"$dir/cgroup.procs"
+	done 2>/dev/null | head -n 1
+}
+
+agent_deploy() {
+	cluster import "$LAB_BIN/podpace-image.tar"
+	k apply -k "$LAB_TOP/deploy/base" >"$LAB_TMP/apply" 2>&1 || lab_fail "deploy: $(cat "$LAB_TMP/apply")"
+	ok "the DaemonSet is ready on all nodes" \
+		k -n "$AGENT_NS" rollout status daemonset/podpace --timeout=90s
+	lab_defer "k delete -k '$LAB_TOP/deploy/base' --ignore-not-found >/dev/null 2>&1"
+}
+
+share() {
+	local name=$1 from=$2 to=$3 limit=$4
+	shift 4
+	traffic_between "$from" "$to" 6 "$@"
+	is_share "$name" "$(jq '.wire.rate_bps | floor' "$LAB_RECEIVE")" "$limit" 95 101
+	is "$name: sent again" "$(sent_again "$LAB_SEND")" 0
+}
+
+each_cni() {
+	local name=$1 test=$2 cni
+	shift 2
+	[ -e "$LAB_BIN/podpace-image.tar" ] ||
+		lab_fail "$LAB_BIN/podpace-image.tar is missing: make image"
+	[ $# -gt 0 ] || set -- bridge flannel
+	if ppc_is_up; then
+		cluster_init "$name"
+		"$test" "the cluster that is up"
+		return
+	fi
+	lab_init "$name"
+	cluster_turn
+	for cni in "$@"; do
+		cluster_own --cni "$cni"
+		"$test" "$cni"
+		cluster down
+	done
+}

@@ -131,6 +131,17 @@ kubelet_answers() {
 	nsenter --net="/run/netns/$PPC_NS-n$1" bash -c '</dev/tcp/127.0.0.1/10248' 2>/dev/null
 }
 
+# --- services
+
+# Addresses of services become those of pods, by the machine's iptables in the node's network. What
+# it would write for the whole machine (conntrack's size) is left as it is.
+start_proxy() {
+	launch_node "$1" kube-proxy --kubeconfig "$PPC_RUN/pki/proxy.conf" \
+		--hostname-override "n$1" --proxy-mode iptables --cluster-cidr "$PPC_POD_NET" \
+		--iptables-localhost-nodeports=false --conntrack-max-per-core 0 \
+		--conntrack-tcp-timeout-established 0 --conntrack-tcp-timeout-close-wait 0
+}
+
 # --- the pods' network
 
 pod_net() {
@@ -246,6 +257,7 @@ start_nodes() {
 		await 60 "the registration of node $node" has_pod_net "$node"
 		route_control "$node"
 		"connect_$CNI" "$node"
+		start_proxy "$node"
 	done
 	await 90 'all nodes being ready' nodes_are_ready
 }

@@ -4,18 +4,25 @@
 #include "base/base.h"
 #include "tap.h"
 
-/* egress: the annotation, NULL for none. */
-static struct pp_pod *put(struct pp_pods *p, const char *name, const char *uid, const char *egress,
-			  uint64_t now)
+/* egress, ingress: the annotations, NULL for none. */
+static struct pp_pod *put_both(struct pp_pods *p, const char *name, const char *uid,
+			       const char *egress, const char *ingress, uint64_t now)
 {
-	json_t *o = json_pack("{s:{s:s, s:s, s:s, s:{s:s*}}, s:{s:s}}", "metadata", "namespace",
-			      "shop", "name", name, "uid", uid, "annotations",
-			      "kubernetes.io/egress-bandwidth", egress, "status", "phase",
+	json_t *o = json_pack("{s:{s:s, s:s, s:s, s:{s:s*, s:s*}}, s:{s:s}}", "metadata",
+			      "namespace", "shop", "name", name, "uid", uid, "annotations",
+			      "kubernetes.io/egress-bandwidth", egress,
+			      "kubernetes.io/ingress-bandwidth", ingress, "status", "phase",
 			      "Running");
 	struct pp_pod *pod = pp_pods_put(p, o, now);
 
 	json_decref(o);
 	return pod;
+}
+
+static struct pp_pod *put(struct pp_pods *p, const char *name, const char *uid, const char *egress,
+			  uint64_t now)
+{
+	return put_both(p, name, uid, egress, NULL, now);
 }
 
 static void test_annotation(void)
@@ -44,6 +51,27 @@ static void test_annotation(void)
 	put(&p, "b", "u2", "999", 7);
 	ok(p.n == 2 && p.pods[1]->limit[PP_EGRESS].invalid && !p.pods[1]->limit[PP_EGRESS].rate,
 	   "a new pod with one that is out of range has no rate");
+	pp_pods_free(&p);
+}
+
+/* Each direction comes, breaks and goes alone. */
+static void test_directions(void)
+{
+	struct pp_pods p = {};
+	struct pp_pod *pod = put_both(&p, "a", "u1", "100M", NULL, 1);
+	struct pp_pod_limit *out = &pod->limit[PP_EGRESS], *in = &pod->limit[PP_INGRESS];
+
+	ok(out->rate == 12500000 && !in->text, "egress alone");
+	put_both(&p, "a", "u1", "100M", "40M", 2);
+	ok(in->rate == 5000000 && in->asked == 2 && out->asked == 1, "ingress beside it");
+	put_both(&p, "a", "u1", "100M", "fast", 3);
+	ok(in->invalid && strstr(in->invalid, "kubernetes.io/ingress-bandwidth") &&
+		   in->rate == 5000000 && !out->invalid,
+	   "one of them is not valid: %s", in->invalid);
+	put_both(&p, "a", "u1", NULL, "20M", 4);
+	ok(!out->text && !out->rate && in->rate == 2500000, "egress goes, ingress stays");
+	put_both(&p, "a", "u1", "10M", NULL, 5);
+	ok(!in->text && out->rate == 1250000, "and the other way round");
 	pp_pods_free(&p);
 }
 
@@ -78,6 +106,30 @@ static void test_identity(void)
 	pp_pods_free(&p);
 }
 
+static void test_identity_number(void)
+{
+	static const struct {
+		const char *uid;
+		uint64_t want;
+	} cases[] = {
+		{ "01234567-89ab-cdef-fedc-ba9876543210", 0x0123456789abcdef },
+		{ "FFFFFFFF-89AB-CDEF-0000-000000000000", 0xffffffff89abcdef },
+		{ "0123456789abcdef0123456789abcdef", 0x0123456789abcdef },
+		{ "0123456-", 0 },
+		{ "node-n1.example.org", 0 },
+		{ "0123456789abcde", 0 },
+		{ "", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pp_pods p = {};
+
+		is_u64(put(&p, "a", cases[i].uid, NULL, 1)->identity, cases[i].want,
+		       "identity of \"%s\"", cases[i].uid);
+		pp_pods_free(&p);
+	}
+}
+
 /* Objects that no API server sends. */
 static void test_malformed(void)
 {
@@ -108,7 +160,9 @@ static void test_malformed(void)
 int main(void)
 {
 	test_annotation();
+	test_directions();
 	test_identity();
+	test_identity_number();
 	test_malformed();
 	return done_testing();
 }

@@ -174,10 +174,33 @@ static void test_round_trips(void)
 	is_u64(wrong, 0, "%d prefixes of all lengths: formatted and read again", n);
 }
 
+static void test_lists(void)
+{
+	struct pp_cidr *c = NULL;
+	struct pp_err e = { "" };
+	char text[PP_CIDR_TEXT];
+	size_t n = 0;
+
+	ok(!pp_cidrs_parse("10.2.0.0/16,fd00::1,10.1.0.0/16,10.1.0.0/24,10.2.0.0/16", &c, &n, &e) &&
+		   n == 5,
+	   "a list");
+	is_str(pp_cidr_format(text, &c[1]), "fd00::1/128", "in its order");
+	n = pp_cidrs_sort(c, n);
+	is_u64(n, 4, "sorted, each is there once");
+	is_str(pp_cidr_format(text, &c[0]), "10.1.0.0/16", "the shorter first");
+	is_str(pp_cidr_format(text, &c[1]), "10.1.0.0/24", "then the longer");
+	is_str(pp_cidr_format(text, &c[3]), "fd00::1/128", "IPv4 before IPv6");
+	free(TAKE_PTR(c));
+	is_u64(pp_cidrs_sort(NULL, 0), 0, "none");
+	ok(pp_cidrs_parse("10.0.0.0/8,", &c, &n, &e) == -EINVAL && !c, "an empty word: %s", e.msg);
+	ok(pp_cidrs_parse("", &c, &n, &e) == -EINVAL && !c, "an empty list: %s", e.msg);
+}
+
 int main(void)
 {
 	test_good();
 	test_bad();
 	test_round_trips();
+	test_lists();
 	return done_testing();
 }

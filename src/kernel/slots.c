@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// The map of cgroups that the datapath knows.
+#include <bpf/bpf.h>
+
+#include "base/base.h"
+#include "kernel/slots.h"
+
+/* Sockets look their paths up again. */
+static void paths_changed(struct pp_datapath *d)
+{
+	__atomic_fetch_add(&d->state->gen, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool has_pipe(const struct pp_slot *s)
+{
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		if (s->pipe[dir])
+			return true;
+	return false;
+}
+
+static bool slot_empty(const struct pp_slot *s)
+{
+	return !has_pipe(s) && !s->identity;
+}
+
+/* A direction has `more` or, with -1, one limit less. */
+static void count_limits(struct pp_datapath *d, int dir, int more)
+{
+	__atomic_fetch_add(&d->state->nlimits[dir], (__u32)more, __ATOMIC_SEQ_CST);
+}
+
+/* Removes one slot that has an identity alone. Whether there was one. */
+static bool make_room(struct pp_datapath *d)
+{
+	struct pp_slot slot;
+	uint64_t id, next;
+	bool more = bpf_map_get_next_key(d->slots_fd, NULL, &next) == 0;
+
+	while (more) {
+		id = next;
+		if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && !has_pipe(&slot))
+			return bpf_map_delete_elem(d->slots_fd, &id) == 0;
+		more = bpf_map_get_next_key(d->slots_fd, &id, &next) == 0;
+	}
+	return false;
+}
+
+/* Limits come before identities. */
+static int store(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
+{
+	int r = bpf_map_update_elem(d->slots_fd, &id, s, BPF_ANY) ? -errno : 0;
+
+	if (r == -E2BIG && has_pipe(s) && make_room(d))
+		r = bpf_map_update_elem(d->slots_fd, &id, s, BPF_ANY) ? -errno : 0;
+	return r;
+}
+
+int pp_slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
+{
+	struct pp_slot old = {};
+	bool was = bpf_map_lookup_elem(d->slots_fd, &id, &old) == 0;
+	int r = 0;
+
+	/*
+	 * The programs pass everything while a direction has no limit: nlimits is never less than
+	 * their number, wherever the command is killed
+	 */
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		if (s->pipe[dir] && !old.pipe[dir])
+			count_limits(d, dir, 1);
+	if (!slot_empty(s))
+		r = store(d, id, s);
+	else if (was && bpf_map_delete_elem(d->slots_fd, &id))
+		r = -ENOENT; /* its cgroup went this moment, and has counted it */
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		bool had = old.pipe[dir], has = s->pipe[dir];
+
+		if (r ? has && !had : had && !has)
+			count_limits(d, dir, -1);
+	}
+	paths_changed(d);
+	return slot_empty(s) ? 0 : r;
+}
+
+/* Takes out of a slot what is no pipe of its cgroup, and counts what is. Whether it took any. */
+static bool check(const struct pp_datapath *d, uint64_t id, struct pp_slot *s,
+		  uint32_t n[static PP_N_DIR])
+{
+	bool changed = false;
+
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		const struct pp_pipe *p = &d->pipes[s->pipe[dir] % PP_MAX_PIPES];
+
+		if (!s->pipe[dir])
+			continue;
+		if (p->rate && p->cgroup_id == id) {
+			n[dir]++;
+		} else {
+			s->pipe[dir] = 0;
+			changed = true;
+		}
+	}
+	return changed;
+}
+
+void pp_slots_reconcile(struct pp_datapath *d)
+{
+	uint64_t id = 0, next;
+	uint32_t n[PP_N_DIR] = {};
+	bool more = bpf_map_get_next_key(d->slots_fd, NULL, &next) == 0, changed = false;
+
+	while (more) {
+		struct pp_slot slot = {};
+
+		id = next;
+		more = bpf_map_get_next_key(d->slots_fd, &id, &next) == 0;
+		if (bpf_map_lookup_elem(d->slots_fd, &id, &slot))
+			continue;
+		if (check(d, id, &slot, n)) {
+			bpf_map_update_elem(d->slots_fd, &id, &slot, BPF_EXIST);
+			changed = true;
+		}
+		if (slot_empty(&slot))
+			bpf_map_delete_elem(d->slots_fd, &id);
+	}
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		changed |= __atomic_exchange_n(&d->state->nlimits[dir], n[dir],
+					       __ATOMIC_SEQ_CST) != n[dir];
+	if (changed)
+		paths_changed(d);
+	__atomic_store_n(&d->state->counting, 0, __ATOMIC_SEQ_CST);
+}
