@@ -12,12 +12,13 @@ do for [i = 1:n] { if (limit[i] > most) { most = limit[i] } }
 
 dark = '#374151'; grey = '#6b7280'; blue = '#1d4ed8'; orange = '#c2600a'; red = '#dc2626'
 green = '#059669'
-tint(l) = l eq 'podpace' ? 0xeaf1fe : l eq 'tbf' ? 0xfdf0e1 : 0xf3f4f6
-ink(l) = l eq 'podpace' ? blue : l eq 'tbf' ? orange : grey
+tint(l) = l eq 'podpace' ? 0xeaf1fe : l eq 'at-store' ? 0xe3f6ee : l eq 'tbf' ? 0xfdf0e1 : 0xf3f4f6
+ink(l) = l eq 'podpace' ? blue : l eq 'at-store' ? green : l eq 'tbf' ? orange : grey
 rate(m) = m >= 1e3 ? sprintf('%gG', m / 1e3) : m >= 1 ? sprintf('%gM', m) : sprintf('%gk', m * 1e3)
 # A phase that is narrow has no room for who limits.
 name(i) = limiter[i] eq 'none' ? 'no limit' : \
-	(end[i] - begin[i] < end[n] / 8 ? '' : limiter[i] eq 'tbf' ? 'TBF ' : limiter[i].' ') . \
+	(end[i] - begin[i] < end[n] / 8 ? '' : limiter[i] eq 'tbf' ? 'TBF ' : \
+	limiter[i] eq 'at-store' ? 'at store ' : limiter[i].' ') . \
 	rate(limit[i])
 count(i) = end[i] - begin[i] < end[n] / 8 && limiter[i] ne 'none' ? 'same' : \
 	sprintf('%d connection%s', flows[i], flows[i] == 1 ? '' : 's')
@@ -61,7 +62,7 @@ do for [i = 1:n] {
 			linecolor rgb grey linewidth 1.5
 	}
 }
-plot for [l in 'none podpace tbf'] dir.'rate-'.l using 1:2 with lines \
+plot for [l in 'none podpace at-store tbf'] dir.'rate-'.l using 1:2 with lines \
 	linecolor rgb ink(l) linewidth 1.8
 
 # round-trip times

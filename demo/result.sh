@@ -26,6 +26,7 @@ result_collect() {
 result_name() {
 	case $1 in
 	none) echo "no limit" ;;
+	at-store) echo "at store $(numfmt --to=si "$2")" ;;
 	tbf) echo "TBF $(numfmt --to=si "$2")" ;;
 	*) echo "$1 $(numfmt --to=si "$2")" ;;
 	esac
@@ -46,7 +47,8 @@ result_table() {
 	screen_say "" \
 		"Rate: IP bits/s from batch that arrived, of each phase but its first 2 s; worst" \
 		"100 ms, RTT of small requests, and segments sent again are of all of it. TBF may" \
-		"queue for $TBF_QUEUE, as the CNI bandwidth plugin has it."
+		"queue for $TBF_QUEUE, as the CNI bandwidth plugin has it. \"At store\" is podpace's limit on" \
+		"what store receives."
 }
 
 result_rate() {
