@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turns the JSON lines of bench/egress.sh into a markdown table, a row for N runs (table.py N).
+"""Turns the JSON lines of bench/limit.sh into a markdown table, a row for N runs (table.py N).
 
 Of a row's repetitions: the median of rate and round-trip time, the worst of everything else. Rates
 are bytes of all IP packets that arrived, in percent of the limit. Round-trip times are those above
@@ -20,7 +20,16 @@ def load(run):
         text += f" + {run['idle']} near-idle"
     if run["udp"]:
         text += f" + UDP {run['udp']}"
+    if run["pods"] > 1:
+        text = f"{run['pods']} pods, {text} each"
     return text
+
+
+def limit(run):
+    text = run["limit"]
+    if run["in"]:
+        text += " in, not told" if run["alone"] else " in"
+    return text + (f", {run['rtt']} ms" if run["rtt"] else "")
 
 
 def retransmitted(runs):
@@ -49,7 +58,7 @@ def row(runs):
     # The receiver samples every 10 ms; far apart, the machine was too busy for its 100 ms windows.
     gap = max(r["receive"]["sampling_gap_max_ms"] for r in runs)
     late = f" (sampled {gap:.0f} ms apart)" if gap > 30 else ""
-    return (one["limiter"], one["limit"], load(one), one["cc"], f"v{one['family']}", one["mtu"],
+    return (one["limiter"], limit(one), load(one), one["cc"], f"v{one['family']}", one["mtu"],
             f"{rate:.2f}", f"{worst:.1f}{late}", f"{first:.1f}",
             f"{min(r['receive']['jain'] for r in runs):.4f}", retransmitted(runs),
             rtt(runs, "p50_us"), rtt(runs, "p99_us"))
