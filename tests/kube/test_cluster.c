@@ -51,9 +51,9 @@ static void on_early(void *arg)
 	const struct pp_cidr *c;
 	struct run *run = arg;
 	size_t n;
+	bool all = pp_cluster_peers(run->cluster, &c, &n);
 
-	fprintf(run->f, "before: %s %zu|",
-		pp_cluster_peers(run->cluster, &c, &n) ? "all" : "some", n);
+	fprintf(run->f, "before: %s %zu|", all ? "all" : "some", n);
 }
 
 static void on_late(void *arg)
