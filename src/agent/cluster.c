@@ -25,6 +25,7 @@ struct pp_cluster {
 	bool gathering; /* the timer is armed */
 	struct pp_cidr *list;
 	size_t n;
+	bool complete; /* the list has all: what came after it was made is not in it */
 	void (*changed)(void *arg);
 	void *arg;
 };
@@ -46,6 +47,19 @@ static void gather(struct pp_cluster *c, uint64_t ns)
 	c->gathering = true;
 }
 
+/* What the API does not have is known, too. */
+static bool all_known(const struct pp_cluster *c)
+{
+	for (int i = 0; i < PP_N_PEER_SOURCE; i++) {
+		struct pp_watch_stats stats;
+
+		pp_watch_stats(c->sources[i].watch, &stats);
+		if (!stats.synced && stats.refused != 404)
+			return false;
+	}
+	return true;
+}
+
 static void on_timer(void *arg)
 {
 	struct pp_cluster *c = arg;
@@ -60,6 +74,7 @@ static void on_timer(void *arg)
 	free(c->list);
 	c->list = list;
 	c->n = n;
+	c->complete = all_known(c);
 	c->changed(c->arg);
 }
 
@@ -105,7 +120,6 @@ static void on_failed(const char *why, void *arg)
 		       stats.synced ? "the API is not heard; peers stay as they are"
 				    : table[s->which].missing,
 		       "resource", table[s->which].resource, "why", why, NULL);
-		/* what the API does not have is as good as known */
 		gather(s->cluster, GATHER_NS);
 	}
 	s->heard = false;
@@ -157,17 +171,9 @@ void pp_cluster_free(struct pp_cluster *c)
 
 bool pp_cluster_peers(const struct pp_cluster *c, const struct pp_cidr **ret, size_t *ret_n)
 {
-	bool all = true;
-
-	for (int i = 0; i < PP_N_PEER_SOURCE; i++) {
-		struct pp_watch_stats stats;
-
-		pp_watch_stats(c->sources[i].watch, &stats);
-		all &= stats.synced || stats.refused == 404;
-	}
 	*ret = c->list;
 	*ret_n = c->n;
-	return all;
+	return c->complete;
 }
 
 void pp_cluster_source(const struct pp_cluster *c, enum pp_peer_source source,

@@ -126,7 +126,8 @@ api_down() {
 	share "API server down, another agent" a c 30M --flows 2
 	cluster start api
 	annotate a "$EGRESS=60M"
-	becomes "a change after the API server is back" 60 7500000 limit_of a
+	# first kube-proxy finds it again, and makes its address work, then the agent: up to half a minute each
+	becomes "a change after the API server is back" 120 7500000 limit_of a
 }
 
 # What the agent made goes with its DaemonSet, and nothing else does it.

@@ -79,8 +79,9 @@ cluster_end() {
 	fi
 }
 
+# Without a cluster it would make the first cgroup of one.
 k() {
-	(ppc_become_kubectl "$@")
+	ppc_is_up && (ppc_become_kubectl "$@")
 }
 
 cluster_init() {
