@@ -99,7 +99,7 @@ struct pp_pipe {
 	__u32 mss;     /* largest packet of a segment, of the last epoch */
 	__u64 busy_ns; /* total length of the epochs in which at least 15/16 of the limit arrived */
 	__u32 era; /* epoch in which the pipe was last found idle: older flows are new again */
-	__u32 pad3;
+	__u32 marked; /* packets that were marked (ECN) on their way; a counter */
 
 	/* counters: monotonic */
 	__u64 bytes;

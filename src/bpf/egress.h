@@ -139,6 +139,7 @@ int pp_egress(struct __sk_buff *skb)
 	}
 	if (k.shrink)
 		f->shrinks = 1;
+	mark_ce(skb, &k);
 	pp_count_passed(&f->path, &k);
 	return k.shrink ? PASS_AND_SHRINK : PASS;
 }

@@ -12,8 +12,8 @@
 
 /*
  * What a sender that does not hear its rate may be ahead of its share before its ACKs are withheld
- * (window.h), and then before its packets are dropped; beside two round trips, since it may send a
- * window at a time
+ * (window.h), and then before its packets are dropped, or halfway there marked; beside two round
+ * trips, since it may send a window at a time
  */
 #define PP_UNHEARD_AHEAD (15 * PP_MSEC)
 #define PP_UNHEARD_DROP (50 * PP_MSEC)
@@ -94,6 +94,7 @@ static __always_inline int police_unheard(struct pp_inflow *in, struct packet *k
 		return PP_REFUSED_SHARE;
 	if (!k->grace && k->queue > PP_LAST_QUEUE + 8 * k->epoch)
 		return PP_REFUSED_HARD;
+	k->mark = vt - k->now > most - PP_UNHEARD_DROP / 2;
 	vt += k->len * PP_NSEC / share;
 	in->vt = k->grace ? pp_min(vt, k->now + most) : vt;
 	return -1;
@@ -269,6 +270,7 @@ int pp_ingress(struct __sk_buff *skb)
 		return DROP;
 	}
 	in->bytes += k.len;
+	mark_ce(skb, &k);
 	pp_count_passed(&in->path, &k);
 	return PASS;
 }

@@ -27,6 +27,7 @@ struct packet {
 	__u64 epoch;   /* and the longest epoch */
 	__u32 charged; /* TCP's pacing counts it */
 	__u32 unheard; /* TCP data whose sender does not hear the rate */
+	__u32 mark; /* its sender is to hear of congestion, if it can (ECN, RFC 3168) */
 	__u32 shrink; /* TCP's window is far above its clamp */
 	__u32 grace; /* a pipe is so new that the iterator may not have reached its sockets */
 };
@@ -109,8 +110,8 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
  * What nothing paces: by the socket's own clock, *own, at its share, which it may be ahead of by
  * burst. must_pass: refused for its share it would stall. Returns a refusal, or -1.
  */
-static __always_inline int police_by_clock(__u64 *own, __u64 share, const struct packet *k,
-					   __u64 burst, int must_pass)
+static __always_inline int police_by_clock(__u64 *own, __u64 share, struct packet *k, __u64 burst,
+					   int must_pass)
 {
 	__u64 vt = *own;
 
@@ -124,6 +125,7 @@ static __always_inline int police_by_clock(__u64 *own, __u64 share, const struct
 		if (vt - k->now > burst)
 			return PP_REFUSED_SHARE;
 	}
+	k->mark = k->queue > pp_max(burst, k->epoch) || vt - k->now > burst / 2;
 	*own = vt + k->len * PP_NSEC / share;
 	return -1;
 }
@@ -149,6 +151,12 @@ __noinline int pp_count_refused(struct pp_path *path, struct packet *k, __u32 wh
 	return 0;
 }
 
+/* The packet passes: with a mark, where it is to have one and can. */
+static __always_inline void mark_ce(struct __sk_buff *skb, struct packet *k)
+{
+	k->mark = k->mark && bpf_skb_ecn_set_ce(skb) == 1;
+}
+
 __noinline int pp_count_passed(struct pp_path *path, struct packet *k)
 {
 	if (!path || !k)
@@ -167,6 +175,8 @@ __noinline int pp_count_passed(struct pp_path *path, struct packet *k)
 			pp_law_charged(&path->share[i], k->now);
 		__sync_fetch_and_add(&p->bytes, k->len);
 		__sync_fetch_and_add(&p->packets, k->segs);
+		if (k->mark)
+			__sync_fetch_and_add(&p->marked, k->segs);
 		if (k->unheard)
 			__sync_fetch_and_add(&p->unheard, k->segs);
 	}

@@ -285,11 +285,13 @@ static size_t build(const struct rig_packet *k, uint8_t *data)
 		ip[4] = (k->len - 40) >> 8;
 		ip[5] = k->len - 40;
 		ip[6] = IPPROTO_UDP;
+		ip[1] = k->ecn << 4;
 	} else {
 		ip[0] = 4 << 4 | (5 + k->options / 4);
 		ip[2] = k->len >> 8;
 		ip[3] = k->len;
 		ip[9] = IPPROTO_UDP;
+		ip[1] = k->ecn;
 	}
 	return ETHERNET + k->len;
 }
@@ -308,13 +310,14 @@ struct bpf_program *rig_program(void)
 
 struct rig_result rig_run(const struct rig_packet *k, uint32_t repeat)
 {
-	uint8_t data[ETHERNET + MAX_PACKET];
+	uint8_t data[ETHERNET + MAX_PACKET], out[ETHERNET + MAX_PACKET] = { 0 };
 	struct __sk_buff skb = {
 		.ifindex = k->ifindex ? k->ifindex : rig.ifindex,
 		.gso_segs = k->gso_segs,
 		.gso_size = k->gso_size,
 	};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .ctx_in = &skb,
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_out = out,
+		    .data_size_out = sizeof(out), .ctx_in = &skb,
 		    .ctx_size_in = sizeof(skb), .repeat = repeat);
 	struct rig_result r;
 
@@ -324,6 +327,7 @@ struct rig_result rig_run(const struct rig_packet *k, uint32_t repeat)
 	r.err = bpf_prog_test_run_opts(bpf_program__fd(rig_program()), &opts);
 	r.verdict = opts.retval;
 	r.ns = opts.duration;
+	r.ecn = out[ETHERNET + 1] >> (k->v6 ? 4 : 0) & 3;
 	return r;
 }
 

@@ -66,6 +66,7 @@ struct rig_packet {
 	uint32_t gso_segs; /* as in the skb; 0 and 1: no super-packet */
 	uint32_t gso_size; /* payload of a segment */
 	uint32_t ifindex;  /* 0: the rig's device */
+	uint32_t ecn;	   /* field of its IP header (RFC 3168): 0 not capable, 1 and 2 are, 3 marked */
 };
 
 /* What a test run said. */
@@ -73,6 +74,7 @@ struct rig_result {
 	int err;          /* -errno of the run */
 	uint32_t verdict; /* of the last repetition */
 	uint32_t ns;      /* of one repetition, the mean */
+	uint32_t ecn;	  /* of the packet after the run */
 };
 
 /* The program of rig.dir. */

@@ -187,6 +187,42 @@ static void test_queue(uint64_t a)
 	}
 }
 
+/* Marked beyond half of the queue that refuses, if its sender understands that; and counted. */
+static void test_mark(uint64_t a)
+{
+	static const struct {
+		const char *name;
+		uint64_t queue;
+		bool v6;
+		uint32_t ecn, want;
+		uint64_t marked;
+	} cases[] = {
+		{ "a short queue", PP_NSEC / 2, false, 2, 2, 0 },
+		{ "no ECN", PP_NSEC * 19 / 10, false, 0, 0, 0 },
+		{ "ECT(0)", PP_NSEC * 19 / 10, false, 2, 3, 3 },
+		{ "ECT(1)", PP_NSEC * 19 / 10, false, 1, 3, 3 },
+		{ "ECT(0), IPv6", PP_NSEC * 19 / 10, true, 2, 3, 3 },
+		{ "marked before", PP_NSEC * 19 / 10, false, 3, 3, 3 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rig_packet k = { .len = (cases[i].v6 ? 48 : 28) + 900,
+					.gso_segs = 3,
+					.gso_size = 300,
+					.v6 = cases[i].v6,
+					.ecn = cases[i].ecn };
+		struct rig_result r;
+		struct pp_pipe *p;
+
+		rig_clear();
+		p = rig_limit_queue(1, a, SLOW, cases[i].queue);
+		r = rig_run(&k, 1);
+		is_u64(r.verdict, PASS, "mark, %s: passes", cases[i].name);
+		is_u64(r.ecn, cases[i].want, "mark, %s: the field", cases[i].name);
+		is_u64(p->marked, cases[i].marked, "mark, %s: counted", cases[i].name);
+	}
+}
+
 /*
  * A socket's first packet is charged at a sixteenth of the limit: 1000 bytes are 2 s, far beyond a
  * burst of 10 ms.
@@ -266,6 +302,7 @@ static int tests(void)
 		test_epoch(a);
 		test_gso(a);
 		test_queue(a);
+		test_mark(a);
 		test_share(a);
 		test_race(a);
 	}
