@@ -66,7 +66,7 @@ struct rig_packet {
 	uint32_t gso_segs; /* as in the skb; 0 and 1: no super-packet */
 	uint32_t gso_size; /* payload of a segment */
 	uint32_t ifindex;  /* 0: the rig's device */
-	uint32_t ecn;	   /* field of its IP header (RFC 3168): 0 not capable, 1 and 2 are, 3 marked */
+	uint32_t ecn;	   /* in its IP header (RFC 3168): 0 not capable, 3 marked */
 };
 
 /* What a test run said. */
