@@ -23,6 +23,28 @@ enum pp_egress_constants {
 #define PP_OPEN_QUEUE (1 * PP_MSEC)
 /* all opening flows wait, so that 100 ms never see much more than the limit */
 #define PP_OPEN_LAST (95 * PP_MSEC)
+/*
+ * A clamp bounds growth; cubic keeps a window that was larger before, and with it sends
+ * super-packets at whatever pace. In a congestion window reduction, a round long, it comes down to
+ * ssthresh, which pace() sets.
+ */
+static __always_inline int is_wide(const struct pp_flow *f, const struct bpf_tcp_sock *tp)
+{
+	return f->window && tp->snd_cwnd > 2 * f->window && !f->shrinks;
+}
+
+/* The same of a flow that is paced by what the other end tells it, and crosses no pipe here. */
+static __always_inline int pass_told(struct __sk_buff *skb, struct bpf_sock *sk, struct pp_flow *f)
+{
+	struct bpf_tcp_sock *tp;
+
+	if (!f || f->control != PP_HELD || skb->len <= PP_CONTROL || !(tp = bpf_tcp_sock(sk)) ||
+	    !is_wide(f, tp))
+		return PASS;
+	f->shrinks = 1;
+	return PASS_AND_SHRINK;
+}
+
 /* A TCP packet that carries data of a paced socket. Returns a refusal, or -1. */
 static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *tp,
 					struct packet *k)
@@ -39,12 +61,7 @@ static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *
 			return PP_REFUSED_OPENING;
 	}
 	k->charged |= f->opened;
-	/*
-	 * A clamp bounds growth; cubic keeps a window that was larger before, and with it sends
-	 * super-packets at whatever pace. In a congestion window reduction, a round long, it comes
-	 * down to ssthresh, which pace() sets.
-	 */
-	k->shrink = f->opened && f->window && tp->snd_cwnd > 2 * f->window && !f->shrinks;
+	k->shrink = f->opened && is_wide(f, tp);
 	if (k->queue < PP_HARD_QUEUE)
 		return -1;
 	pp_look_ahead(&f->path, k, PP_WANT_PACE);
@@ -108,7 +125,7 @@ int pp_egress(struct __sk_buff *skb)
 	__u64 gen;
 	int why;
 
-	if (!st || !(st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS]) ||
+	if (!st || !(st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS] | st->nprefixes) ||
 	    skb->ifindex == PP_LOOPBACK_IFINDEX)
 		return PASS;
 	/*
@@ -121,7 +138,9 @@ int pp_egress(struct __sk_buff *skb)
 	if (st->nlimits[PP_INGRESS] && withhold(skb, sk))
 		return DROP;
 	if (!st->nlimits[PP_EGRESS])
-		return PASS;
+		return sk->protocol == IPPROTO_TCP && st->nprefixes
+			       ? pass_told(skb, sk, bpf_sk_storage_get(&pp_flows, sk, 0, 0))
+			       : PASS;
 	f = flow_of(sk);
 	if (!f)
 		return PASS;
@@ -129,7 +148,7 @@ int pp_egress(struct __sk_buff *skb)
 	if (f->path.gen != gen)
 		path_of_skb(skb, &f->path, gen, PP_EGRESS);
 	if (!f->path.n)
-		return PASS;
+		return sk->protocol == IPPROTO_TCP ? pass_told(skb, sk, f) : PASS;
 	k.now = bpf_ktime_get_ns();
 	measure(skb, sk->protocol, &k);
 	why = police(sk, f, &k);

@@ -50,7 +50,8 @@ static __always_inline int police_heard(struct pp_inflow *in, struct packet *k)
 	if (in->rtt_us > PP_MSEC / PP_USEC)
 		pp_note_lull(&in->path, in->rtt_us * PP_USEC);
 	pp_look_ahead(&in->path, k, PP_WANT_QUEUE);
-	if (k->queue < PP_HARD_QUEUE)
+	/* when a limit is new the iterator may not have told the connection to tell its sender */
+	if (k->queue < (k->grace ? PP_LAST_QUEUE : PP_HARD_QUEUE))
 		return -1;
 	pp_look_ahead(&in->path, k, PP_WANT_PACE);
 	return k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch) ? PP_REFUSED_HARD : -1;
