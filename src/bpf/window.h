@@ -50,7 +50,9 @@ __noinline __u32 pp_hold_window(struct pp_inflow *in, __u64 rtt_us, __u32 mss, _
 		return 0;
 	mss = mss ? mss : PP_MSS_DEFAULT;
 	rtt_us = pp_min(rtt_us, 10000000);
-	fit = pp_min(rate, 125000000000ULL) * rtt_us / 1000000;
+	/* 1 Tbit/s: more than a socket receives, and the products below stay in 64 bits */
+	rate = pp_min(rate, 125000000000ULL);
+	fit = rate * rtt_us / 1000000;
 	dt = now - in->hold_at;
 	got = in->bytes - in->hold_bytes;
 	w = in->window;
@@ -64,7 +66,7 @@ __noinline __u32 pp_hold_window(struct pp_inflow *in, __u64 rtt_us, __u32 mss, _
 	in->hold_at = now;
 	in->hold_bytes = in->bytes;
 	in->rtt_us = rtt_us;
-	least = pp_min(rate, PP_RATE_MAX) * (PP_HOLD_PROBE / PP_USEC) / 1000000;
+	least = rate * (PP_HOLD_PROBE / PP_USEC) / 1000000;
 	least = pp_min(pp_max(least, PP_HOLD_LEAST * mss), PP_HOLD_MORE * mss);
 	w = pp_min(pp_max(w, fit - fit / 4), fit + fit / 8 + 4 * mss);
 	w = pp_max(w, least);
