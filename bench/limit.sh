@@ -67,7 +67,7 @@ parse_row() {
 		alone) ROW_ALONE=1 ;;
 		pods=[1-4]) ROW_PODS=${word#*=} ;;
 		rtt=*) ROW_RTT=${word#*=} ;;
-		*) echo "egress.sh: what is '$word' in row '$1'?" >&2; exit 2 ;;
+		*) echo "limit.sh: what is '$word' in row '$1'?" >&2; exit 2 ;;
 		esac
 	done
 	# Requests of 152 bytes, 200 in a second, but not much more than a hundredth of the limit.

@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "base/base.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "kernel/caps.h"
 
 #define MS 1000000ull
@@ -128,6 +129,9 @@ static void apply(void *arg)
 	a->loaded = true;
 	a->applied++;
 	tell(a);
+	if (!due && !a->rests)
+		pp_mem_trim();
+	a->rests = !due;
 	pp_source_arm(a->apply_timer, SWEEP_NS);
 }
 

@@ -43,6 +43,7 @@ struct pp_agent {
 	bool loaded;		/* d is open */
 	bool due;		/* pp_apply() comes at once */
 	bool peers_due;		/* they have changed since the last pp_apply() */
+	bool rests;		/* nothing has changed for a sweep: its memory is trimmed */
 	bool ending;		/* a signal has come */
 	char apply_error[240];	/* of the last pp_apply(); "" if it went well */
 	struct pp_unmet unmet;	/* by the last pp_apply() */

@@ -70,10 +70,11 @@ struct pp_pipe {
 	__u32 fixed;	 /* sockets paced at a fixed rate; written by the tcp iterator */
 	__u64 since;	 /* when it was set, CLOCK_REALTIME */
 	__u64 grace;	 /* until then TCP without a pace passes: the iterator is coming */
-	__u32 owner;	 /* enum pp_owner */
-	__u32 pad1;
+	__u16 owner;	 /* enum pp_owner */
+	__u16 left_prev; /* did flows end in the last epoch? */
+	__u32 left;	/* flows that ended in this epoch and sent in it or the one before */
 	__u32 lull;	/* how long senders take to follow, or are silent between two bursts, us */
-	__u32 lull_now; /* the longest of this epoch; these two are written by the programs */
+	__u32 lull_now; /* the longest of this epoch; these four are written by the programs */
 
 	/* the clock and this epoch's sums: every packet, atomically */
 	__u64 vt; /* when all that was accepted has left at rate C, in 1/256 ns, modulo 2^64 */

@@ -108,7 +108,7 @@ static __always_inline struct pp_flow *flow_of(struct bpf_sock *sk)
 
 	if (f)
 		return f;
-	event(PP_EVENT_NO_STORAGE);
+	no_record(sk);
 	f = bpf_map_lookup_elem(&pp_scratch, &zero);
 	if (f)
 		__builtin_memset(f, 0, sizeof(*f));

@@ -120,7 +120,7 @@ static __always_inline struct pp_inflow *inflow_of(struct bpf_sock *sk)
 
 	if (in)
 		return in;
-	event(PP_EVENT_NO_STORAGE);
+	no_record(sk);
 	in = bpf_map_lookup_elem(&pp_scratch, &zero);
 	if (in)
 		__builtin_memset(in, 0, sizeof(*in));

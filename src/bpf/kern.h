@@ -99,6 +99,11 @@ enum pp_kernel_constants {
 	PP_TCP_BPF_SOCK_OPS_CB_FLAGS = 1008, /* since 6.12 */
 	PP_TCP_ESTABLISHED = 1,
 	PP_TCP_SYN_SENT = 2,
+	PP_TCP_FIN_WAIT1 = 4,
+	PP_TCP_FIN_WAIT2 = 5,
+	PP_TCP_CLOSE = 7,
+	PP_TCP_CLOSE_WAIT = 8,
+	PP_TCP_LAST_ACK = 9,
 	PP_TCP_LISTEN = 10,
 	PP_UNLIMITED =
 		0x7fffffff, /* a congestion window clamp or slow start threshold that never binds */

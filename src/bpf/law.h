@@ -204,6 +204,14 @@ static inline __u64 pp_law_spread(const struct pp_pipe *p, const struct pp_share
 	return q > p->qmean ? r - r * off / 1024 : r + r * off / 1024;
 }
 
+/* Flows that share the pipe now: of the last epoch, and new ones, without those that ended. */
+static inline __u64 pp_law_expected(const struct pp_pipe *p)
+{
+	__u64 n = pp_max(p->n16 / 16 + p->born, p->born + p->born_prev), left = p->left;
+
+	return n > left ? n - left : 1;
+}
+
 /* The flow's equal share, bytes/s: R, or less while it is young. At most R. */
 static inline __u64 pp_law_equal(const struct pp_pipe *p, const struct pp_share *s)
 {
@@ -212,7 +220,7 @@ static inline __u64 pp_law_equal(const struct pp_pipe *p, const struct pp_share 
 	if (!pp_law_born(p, s))
 		r = C / 16;
 	else if (pp_law_young(p, s))
-		r = C / pp_max(pp_max(p->n16 / 16 + p->born, p->born + p->born_prev), 1);
+		r = C / pp_law_expected(p);
 	return pp_max(pp_min(r, R), 1);
 }
 
@@ -318,6 +326,22 @@ static inline __u64 pp_law_step(__u64 R, __u64 goal, __u64 y)
 }
 
 /*
+ * R, if young flows have turned out big in this epoch: all start again from the equal share, low.
+ * Where all are small there is none left for big ones, and half of it keeps R from falling to
+ * nothing. But where others end meanwhile R is right already, for as many as there were (was16): if
+ * there are more now it is less by that.
+ */
+static inline __u64 pp_law_make_room(__u64 R, __u64 low, __u64 goal, __u32 was16, __u32 n16,
+				     __u32 left)
+{
+	__u64 most = pp_max(low, goal * 8 / pp_max(n16, 16));
+
+	if (left)
+		most = pp_max(most, R * (was16 * 4096ULL / pp_max(n16, 1)) / 4096);
+	return pp_min(R, most);
+}
+
+/*
  * End the epoch if it is over: a new R. dt is bounded first, so that no product overflows at 1
  * Pbit/s.
  */
@@ -325,7 +349,7 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 {
 	__u64 last = p->last, dt = now - last, C = pp_law_rate(p);
 	__u64 bytes, big, q, y, small, goal, low, R;
-	__u32 n16, nbig, young;
+	__u32 n16, was16, nbig, young, left;
 	int waited;
 
 	if (dt < T || __sync_val_compare_and_swap(&p->last, last, now) != last)
@@ -335,6 +359,7 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	q = __sync_lock_test_and_set(&p->qmin, ~0ULL);
 	nbig = __sync_lock_test_and_set(&p->nbig, 0);
 	young = __sync_lock_test_and_set(&p->young_big, 0);
+	left = __sync_lock_test_and_set(&p->left, 0);
 	p->born_prev = __sync_lock_test_and_set(&p->born, 0);
 	p->mss = __sync_lock_test_and_set(&p->mss_now, 0);
 	p->lull = pp_max(p->lull_now, p->lull - p->lull / 8);
@@ -359,7 +384,7 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	 * to count them out
 	 */
 	waited = (__s64)(p->turn - last) > 0;
-	n16 = p->n16;
+	n16 = was16 = p->n16;
 	n16 = nbig * 16 >= n16 ? nbig * 16 : waited ? n16 : n16 - (n16 - nbig * 16 + 3) / 4;
 	p->n16 = n16;
 	if (q == ~0ULL)
@@ -371,12 +396,9 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	R = pp_min(pp_law_step(p->R, goal, y), C + C / 16);
 	if (waited)
 		R = pp_min(R, p->R);
-	/*
-	 * when a young flow turns out big all start again from the equal share; where all are small
-	 * there is none left for big ones, and half of it keeps R from falling to nothing
-	 */
 	if (young)
-		R = pp_min(R, pp_max(low, goal * 8 / pp_max(n16, 16)));
+		R = pp_law_make_room(R, low, goal, was16, n16, left || p->left_prev);
+	p->left_prev = left > 0;
 	R = pp_max(R, low);
 	p->R = pp_max(R, pp_min(C, pp_law_mss(p) / 2));
 	if (y >= C - C / 16)
@@ -426,10 +448,19 @@ static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 n
  */
 static inline void pp_law_leave(struct pp_pipe *p, struct pp_share *s)
 {
-	if (!s->big || s->epoch != p->epoch_no)
+	__u32 age = p->epoch_no - s->epoch;
+
+	if (!pp_law_born(p, s))
 		return;
-	__sync_fetch_and_add(&p->nbig, -1);
-	__sync_fetch_and_add(&p->big_bytes, -s->bytes);
+	if (pp_law_young(p, s) || (s->big && age <= 1))
+		__sync_fetch_and_add(&p->left, 1);
+	if (s->big && !age) {
+		__sync_fetch_and_add(&p->nbig, -1);
+		__sync_fetch_and_add(&p->big_bytes, -s->bytes);
+	}
+	/* its last ACK, still to come, is no new flow */
+	s->bytes = 0;
+	s->first = 0;
 	s->big = 0;
 }
 

@@ -56,12 +56,11 @@ struct pp_link {
 	__u64 identity; /* of the pod at the other end; 0: it has not said */
 	__u64 told;	/* rate it has told us, bytes/s; 0: nothing, ~0: no limit */
 	__u64 told_at;	/* when that was last said, or last doubled, ns */
-	__u16 said;	/* what we told it (pp_wire_pack()); 0: nothing */
 	__u8 takes_part; /* the other end has said hello */
 	__u8 hellos;	/* that we have still to say */
 	__u8 ends;	/* times that we have still to say that there is no limit */
 	__u8 fresh;	/* what it has told came with its hello: from before our first data */
-	__u16 pad;
+	__u32 pad;
 };
 
 /* The SYN that this CPU has just received: what its SYN-ACK, which has no socket, shall say. */

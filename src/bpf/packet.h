@@ -73,6 +73,16 @@ static __always_inline void measure(struct __sk_buff *skb, __u32 protocol, struc
 	k->mss = skb->gso_size + header;
 }
 
+/*
+ * The packet's socket has no record and cannot have one, for want of memory. Or it is being freed:
+ * then its last packets are held by the queue alone, and nothing is wrong.
+ */
+static __always_inline void no_record(struct bpf_sock *sk)
+{
+	if (sk->protocol != IPPROTO_TCP || sk->state != PP_TCP_CLOSE)
+		event(PP_EVENT_NO_STORAGE);
+}
+
 enum pp_want {
 	PP_WANT_QUEUE,
 	PP_WANT_PACE,  /* and the share of a socket without a pace, as it would be told it */

@@ -13,8 +13,10 @@
 /* of a segment, at most: IPv6, TCP and its options */
 #define PP_HEADERS 100ULL
 
+/* callbacks of a sender and of a receiver under a limit */
 enum pp_sockops_flags {
 	PP_CALLBACKS = BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG,
+	PP_CALLBACKS_IN = BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG,
 };
 
 /* What is known of a connection, and what it shall have: 0 for no pace, no clamp. */
@@ -110,7 +112,8 @@ static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, 
 	}
 	f->control = o.rate ? PP_HELD : PP_FREE;
 	if (!o.rate && !pp_always)
-		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~PP_CALLBACKS);
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags &
+						       ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
 /*
@@ -178,14 +181,14 @@ static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp
 	in->rtt_us = pp_min(BPF_CORE_READ(tp, srtt_us) >> 3, PP_EPOCH_MAX / PP_USEC);
 	in->paced = l && l->takes_part;
 	path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
-	return in->path.n && !in->path.local ? BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG : 0;
+	return in->path.n && !in->path.local ? PP_CALLBACKS_IN : 0;
 }
 
 static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 					struct pp_state *st)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	int flags = pp_always ? PP_CALLBACKS | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG : 0;
+	int flags = pp_always ? PP_CALLBACKS | PP_CALLBACKS_IN : 0;
 	struct pp_link *l;
 
 	if (!tp)
@@ -254,14 +257,29 @@ static __always_inline void on_option(struct bpf_sock_ops *ctx, struct bpf_sock 
 	repace(ctx, sk, st, l);
 }
 
-static __always_inline void on_end(struct bpf_sock *sk)
+/* Does it leave these states, a bit for each? */
+static __always_inline int ends_in(__u32 from, __u32 to, __u32 states)
 {
-	struct pp_inflow *in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0);
-	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
+	return from < 32 && to < 32 && states & 1U << from && !(states & 1U << to);
+}
 
-	if (f)
+/*
+ * The connection goes from one state to another. It ends as a sender when its FIN is acknowledged,
+ * and all before it with that: what was written before close() may still be to be sent. As a
+ * receiver it ends when the FIN of the other end has come.
+ */
+static __always_inline void on_state(struct bpf_sock *sk, __u32 from, __u32 to)
+{
+	__u32 sends = 1 << PP_TCP_ESTABLISHED | 1 << PP_TCP_CLOSE_WAIT | 1 << PP_TCP_FIN_WAIT1 |
+		      1 << PP_TCP_LAST_ACK;
+	__u32 receives = 1 << PP_TCP_ESTABLISHED | 1 << PP_TCP_FIN_WAIT1 | 1 << PP_TCP_FIN_WAIT2;
+
+	struct pp_inflow *in;
+	struct pp_flow *f;
+
+	if (ends_in(from, to, sends) && (f = bpf_sk_storage_get(&pp_flows, sk, 0, 0)))
 		pp_leave(&f->path);
-	if (in)
+	if (ends_in(from, to, receives) && (in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0)))
 		pp_leave(&in->path);
 }
 
@@ -310,8 +328,7 @@ int pp_sockops(struct bpf_sock_ops *ctx)
 		on_round_trip(ctx, sk, st);
 		return 1;
 	case BPF_SOCK_OPS_STATE_CB:
-		if (ctx->args[0] == PP_TCP_ESTABLISHED)
-			on_end(sk);
+		on_state(sk, ctx->args[0], ctx->args[1]);
 		return 1;
 	}
 	return 1;
@@ -362,7 +379,7 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 static __always_inline int iter_obey(struct tcp_sock *tp, struct pp_flow *f, struct order *o,
 				     int callbacks)
 {
-	int flags = BPF_CORE_READ(tp, bpf_sock_ops_cb_flags) & ~PP_CALLBACKS;
+	int flags = BPF_CORE_READ(tp, bpf_sock_ops_cb_flags) & ~BPF_SOCK_OPS_RTT_CB_FLAG;
 
 	if (OBEY(tp, f, o)) {
 		f->control = PP_FREE;
@@ -391,7 +408,7 @@ static __always_inline int iter_in(struct tcp_sock *tp, struct pp_state *st)
 	/* the last one, after a limit, tells of its end */
 	if (!in->path.n || in->path.local)
 		return 0;
-	if (add_callbacks(tp, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG))
+	if (add_callbacks(tp, PP_CALLBACKS_IN))
 		return PP_MARK_HELD;
 	return PP_MARK_FIXED;
 }

@@ -51,7 +51,7 @@ STATUS='(keys == ["events", "limits", "loaded", "root"]) and (.root | s) and .lo
 		(.ends_in == null or (.ends_in | c)) and (.in_force | type == "boolean") and
 		(.note == null or (.note | s)) and .set_by == "command" and
 		([keys[] | select(startswith("refused_") | not)] == ["bytes", "direction", "ends_in",
-			"fair_rate", "flows", "in_force", "limit", "note", "packets", "rate", "refused",
+			"fair_rate", "flows", "in_force", "limit", "marked", "note", "packets", "rate", "refused",
 			"set_by", "target", "unheard"]))'
 TOP='keys == ["limits"] and all(.limits[]; (.target | s) and (.direction | IN("egress", "ingress")) and
 	all(.limit, .rate, .fair_rate; c) and all(.flows, .refused; c) and

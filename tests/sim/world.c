@@ -139,15 +139,14 @@ static void open_flow(struct sim *s, struct sim_flow *f)
 	sim_tcp_open(s, f);
 }
 
-/* A short connection leaves when its last byte is sent; its client opens the next when it has all.
- */
+/* A short connection ends when its last byte is acknowledged, and its client opens the next. */
 void sim_drained(struct sim *s, struct sim_flow *f)
 {
 	if (f->group->app != SIM_SHORT)
 		return;
-	sim_datapath_leave(s, f);
 	if (f->out)
 		return;
+	sim_datapath_leave(s, f);
 	f->open = 0;
 	s->connections++;
 	sim_heap_add(&s->heap, s->now + f->rtt, index_of(s, f), SIM_OPEN);

@@ -365,6 +365,20 @@ static void bulk_run(struct sender *s, int64_t start, int64_t stop)
 	sleep_until(stop);
 }
 
+struct shorts {
+	const struct send_options *o;
+	int64_t start, stop;
+	json_t *report;
+};
+
+static void *shorts_run(void *arg)
+{
+	struct shorts *s = arg;
+
+	s->report = short_run(s->o, s->start, s->stop);
+	return NULL;
+}
+
 int send_main(const struct send_options *o)
 {
 	static json_t *(*const reports[3])(struct load *) = { probe_report, idle_report,
@@ -373,7 +387,8 @@ int send_main(const struct send_options *o)
 	struct sender s = { .o = o, .poll_fd = epoll_create1(EPOLL_CLOEXEC) };
 	bool alone = !o->flows && o->probe_hz <= 0 && !o->idle;
 	struct load loads[3] = {};
-	pthread_t threads[3];
+	struct shorts shorts = { .o = o };
+	pthread_t threads[3], shorts_thread;
 	struct rlimit files;
 	json_int_t spurious[N_SPURIOUS] = {};
 	int64_t start, stop;
@@ -408,9 +423,17 @@ int send_main(const struct send_options *o)
 	}
 	spurious_count(spurious);
 	loads_start(loads, threads);
+	shorts.start = start;
+	shorts.stop = stop;
+	if (o->short_clients && pthread_create(&shorts_thread, NULL, shorts_run, &shorts))
+		errx(1, "cannot start a thread");
 	bulk_run(&s, start, stop);
 	spurious_count(spurious);
+	if (o->short_clients)
+		pthread_join(shorts_thread, NULL);
 	report = streams_report(&s);
+	if (o->short_clients)
+		json_object_set_new(report, "short", shorts.report);
 	for (int i = 0; i < N_SPURIOUS; i++)
 		json_object_set_new(report, spurious_names[i][0], json_integer(spurious[i]));
 	for (int i = 0; i < 3; i++) {

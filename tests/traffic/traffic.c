@@ -18,6 +18,7 @@ static const char usage[] =
 	"       traffic send --to ADDR --port P [--flows N] [--seconds S] [--cc NAME]\n"
 	"                    [--family 4|6] [--probe HZ] [--idle N] [--udp BITRATE]\n"
 	"                    [--flow-rate BITRATE] [--on MS --off MS] [--stagger MS] [--open-now]\n"
+	"                    [--short CLIENTS --bytes N]\n"
 	"       traffic delay --from NETNS --to NETNS --device NAME --rtt MS\n"
 	"\n"
 	"receive listens on P (bulk), P+1 (echo), P+2 (UDP) and P+3 (near-idle). It ends by\n"
@@ -28,6 +29,7 @@ static const char usage[] =
 	"--open-now starts each as soon as it is connected; --stagger puts time between starts\n"
 	"(with --open-now: between connects). --udp is in L3 bits/s, --flow-rate in payload\n"
 	"bits/s of each flow; k, M and G are decimal.\n"
+	"--short adds clients that open one connection of --bytes after another.\n"
 	"delay makes a TUN device in each of two network namespaces, and what enters one leaves\n"
 	"the other half of --rtt later, until SIGTERM.\n";
 
@@ -97,7 +99,7 @@ static void resolve(struct send_options *o, const char *to, int port)
 static int run_send(int argc, char **argv)
 {
 	enum { TO = 1, PORT, FLOWS, SECONDS, CC, FAMILY, PROBE, IDLE, UDP, RATE, ON, OFF, STAGGER,
-	       NOW };
+	       NOW, SHORT, BYTES };
 	static const struct option names[] = {
 		{ "to", required_argument, NULL, TO }, { "port", required_argument, NULL, PORT },
 		{ "flows", required_argument, NULL, FLOWS }, { "cc", required_argument, NULL, CC },
@@ -109,9 +111,11 @@ static int run_send(int argc, char **argv)
 		{ "on", required_argument, NULL, ON }, { "off", required_argument, NULL, OFF },
 		{ "stagger", required_argument, NULL, STAGGER },
 		{ "open-now", no_argument, NULL, NOW },
+		{ "short", required_argument, NULL, SHORT },
+		{ "bytes", required_argument, NULL, BYTES },
 		{}
 	};
-	struct send_options o = { .seconds = 10 };
+	struct send_options o = { .seconds = 10, .short_bytes = 100000 };
 	const char *to = NULL;
 	int c, port = 0;
 
@@ -131,6 +135,8 @@ static int run_send(int argc, char **argv)
 		case OFF: o.off_ms = number(optarg); break;
 		case STAGGER: o.stagger_ms = number(optarg); break;
 		case NOW: o.open_now = true; break;
+		case SHORT: o.short_clients = number(optarg); break;
+		case BYTES: o.short_bytes = number(optarg); break;
 		default: fputs(usage, stderr); return 2;
 		}
 	}

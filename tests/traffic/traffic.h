@@ -122,6 +122,8 @@ struct send_options {
 	double flow_bps;	/* payload bits/s of each flow, 0: as fast as it goes */
 	int on_ms, off_ms, stagger_ms;
 	bool open_now;
+	int short_clients;	/* beside the flows, each with one connection after another */
+	uint64_t short_bytes;	/* payload of each */
 };
 
 struct delay_options {
@@ -150,6 +152,9 @@ void *udp_run(void *load);
 json_t *probe_report(struct load *l);
 json_t *idle_report(struct load *l);
 json_t *udp_report(struct load *l);
+
+/* short.c: the short connections, between start and stop; blocks. Their report. */
+json_t *short_run(const struct send_options *o, int64_t start, int64_t stop);
 
 int receive_main(const struct receive_options *o);
 int send_main(const struct send_options *o);

@@ -208,12 +208,79 @@ static void test_leave(void)
 	is_u64(p.win_bytes, 3 * 40 * 3000, "which arrived all the same");
 	pp_law_leave(&p, &s[1]);
 	is_u64(p.nbig, 2, "it leaves once");
+	is_u64(p.left, 1, "and is counted once");
 	p.epoch_no++;
 	pp_law_leave(&p, &s[0]);
 	is_u64(p.nbig, 2, "a flow that was big in another epoch takes nothing");
+	is_u64(p.left, 2, "but it has left those of the epoch before");
+	p.epoch_no += 2;
+	pp_law_leave(&p, &s[2]);
+	is_u64(p.left, 2, "one that was big long ago was counted out already");
 	memset(s, 0, sizeof(s));
 	pp_law_leave(&p, &s[2]);
-	is_u64(p.nbig, 2, "nor does one that sent nothing");
+	is_u64(p.nbig, 2, "nor does one take anything that sent nothing");
+	is_u64(p.left, 2, "or leave");
+}
+
+#define is_about(got, want, ...)                                                                   \
+	({                                                                                         \
+		__u64 _got = (got), _want = (want);                                                \
+		if (!ok(_got > _want - _want / 100 && _got < _want + _want / 100, __VA_ARGS__))    \
+			printf("#   %llu, not about %llu\n", _got, _want);                         \
+	})
+
+/* R after an epoch in which ten flows sent, of which `young` are new, after one of ten, and `left`
+ * others have ended. */
+static __u64 rate_after(__u32 young, __u32 left, __u32 now_big)
+{
+	__u64 C = 12500000, t = 1000 * PP_NSEC;
+	struct pp_pipe p = pipe_of(C, t);
+	struct pp_share s = {};
+
+	p.C = C;
+	p.R = C / 8;
+	p.n16 = 10 * 16;
+	p.nbig = now_big;
+	p.young_big = young;
+	p.left = left;
+	p.last = t - 20 * PP_MSEC;
+	p.win_bytes = C / 50;
+	p.big_bytes = C / 100;
+	pp_law_arrive(&p, &s, t, 1500, 1500);
+	is_u64(p.left, 0, "%u young, %u left, now %u: none has left in the next epoch", young, left,
+	       now_big);
+	return p.R;
+}
+
+/* New flows reset R to the equal share of what big ones may have (half of all here, or C / 20), but
+ * where as many end they do not. */
+static void test_come_and_go(void)
+{
+	const __u64 C = 12500000;
+
+	is_about(rate_after(0, 0, 10), C / 8, "none new: R stays");
+	is_about(rate_after(3, 0, 10), C / 20, "three new: the equal share");
+	is_about(rate_after(3, 3, 10), C / 8, "three for three: R stays");
+	is_about(rate_after(3, 3, 12), C / 8 * 10 / 12, "two more than before: less by that");
+	is_about(rate_after(30, 1, 40), C / 32, "thirty more: a quarter");
+	is_about(rate_after(300, 1, 400), C / 320, "three hundred more: an equal share");
+}
+
+/* A young flow's equal share is one of those that are there: not of those that ended. */
+static void test_expected(void)
+{
+	struct pp_pipe p = pipe_of(12500000, 1000 * PP_NSEC);
+
+	p.n16 = 8 * 16;
+	is_u64(pp_law_expected(&p), 8, "eight of the last epoch");
+	p.born = 4;
+	is_u64(pp_law_expected(&p), 12, "and four new ones");
+	p.born_prev = 9;
+	is_u64(pp_law_expected(&p), 13, "or those that are young");
+	p.left = 5;
+	is_u64(pp_law_expected(&p), 8, "without those that ended");
+	p.left = 50;
+	is_u64(pp_law_expected(&p), 1, "at least one");
 }
 
 /* Turns come one after another, a segment's time at rate C apart, and none before the queue is
@@ -404,6 +471,8 @@ int main(void)
 	test_measured();
 	test_change();
 	test_leave();
+	test_come_and_go();
+	test_expected();
 	test_many_alone();
 	test_turns();
 	test_wait();
