@@ -33,21 +33,47 @@ static __always_inline int is_wide(const struct pp_flow *f, const struct bpf_tcp
 	return f->window && tp->snd_cwnd > 2 * f->window && !f->shrinks;
 }
 
-/* The same of a flow that is paced by what the other end tells it, and crosses no pipe here. */
+/*
+ * The first segments, which TCP does not pace, of a flow that the other end tells its rate: they
+ * keep to it by their own clock, a round trip ahead at most. Its queue is not known here.
+ */
+static __always_inline int opens_early(struct pp_flow *f, struct bpf_tcp_sock *tp, __u64 now,
+				       __u64 len)
+{
+	__u64 vt = f->vt;
+
+	if (!f->rate)
+		return 0;
+	if ((__s64)(vt - now) < 0)
+		vt = now;
+	if (tp->packets_out && vt - now > pp_max(PP_OPEN_QUEUE, (tp->srtt_us >> 3) * PP_USEC))
+		return 1;
+	f->vt = vt + len * PP_NSEC / f->rate;
+	return 0;
+}
+
+/* A flow that is paced by what the other end tells it, and crosses no pipe here. */
 static __always_inline int pass_told(struct __sk_buff *skb, struct bpf_sock *sk, struct pp_flow *f)
 {
 	struct bpf_tcp_sock *tp;
 
-	if (!f || f->control != PP_HELD || skb->len <= PP_CONTROL || !(tp = bpf_tcp_sock(sk)) ||
-	    !is_wide(f, tp))
+	if (!f || f->control != PP_HELD || skb->len <= PP_CONTROL || !(tp = bpf_tcp_sock(sk)))
+		return PASS;
+	if (!f->opened) {
+		if (tp->data_segs_out >= PP_UNPACED + pp_max(skb->gso_segs, 1))
+			f->opened = 1;
+		else if (opens_early(f, tp, bpf_ktime_get_ns(), skb->len))
+			return REFUSE;
+	}
+	if (!is_wide(f, tp))
 		return PASS;
 	f->shrinks = 1;
 	return PASS_AND_SHRINK;
 }
 
 /* A TCP packet that carries data of a paced socket. Returns a refusal, or -1. */
-static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *tp,
-					struct packet *k)
+static __always_inline int police_paced(struct bpf_sock *sk, struct pp_flow *f,
+					struct bpf_tcp_sock *tp, struct packet *k)
 {
 	if (!f->opened) {
 		/*
@@ -57,7 +83,9 @@ static __always_inline int police_paced(struct pp_flow *f, struct bpf_tcp_sock *
 		k->charged = tp->data_segs_out >= PP_UNPACED;
 		if (tp->data_segs_out >= PP_UNPACED + k->segs)
 			f->opened = 1;
-		else if (k->queue > PP_OPEN_LAST || (k->queue > PP_OPEN_QUEUE && tp->packets_out))
+		else if (k->queue > PP_OPEN_LAST || (k->queue > PP_OPEN_QUEUE && tp->packets_out) ||
+			 (told(bpf_sk_storage_get(&pp_links, sk, 0, 0)) != ~0ULL &&
+			  opens_early(f, tp, k->now, k->len)))
 			return PP_REFUSED_OPENING;
 	}
 	k->charged |= f->opened;
@@ -98,12 +126,12 @@ static __noinline int police(struct bpf_sock *sk, struct pp_flow *f, struct pack
 	if (!tp || f->control == PP_FREE)
 		return police_other(f, tp, k);
 	pp_look_ahead(&f->path, k, PP_WANT_QUEUE);
-	return police_paced(f, tp, k);
+	return police_paced(sk, f, tp, k);
 }
 
 static __always_inline struct pp_flow *flow_of(struct bpf_sock *sk)
 {
-	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	struct pp_flow *f = RECORD_OF(&pp_flows, sk);
 	__u32 zero = 0;
 
 	if (f)

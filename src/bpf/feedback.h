@@ -92,7 +92,7 @@ static __always_inline struct pp_link *meet(struct bpf_sock_ops *ctx, struct bpf
 
 	if (!st->nprefixes || !is_known(ctx))
 		return NULL;
-	l = bpf_sk_storage_get(&pp_links, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	l = RECORD_OF(&pp_links, sk);
 	if (!l) {
 		event(PP_EVENT_NO_STORAGE);
 		return NULL;
@@ -101,12 +101,6 @@ static __always_inline struct pp_link *meet(struct bpf_sock_ops *ctx, struct bpf
 	if (!load_option(ctx, &w, 0))
 		take(l, &w);
 	return l;
-}
-
-/* What the other end lets this one send: ~0 for no limit. */
-static __always_inline __u64 told(const struct pp_link *l)
-{
-	return l && l->told ? l->told : ~0ULL;
 }
 
 /*

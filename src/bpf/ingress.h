@@ -114,8 +114,7 @@ static __noinline int police_in(struct bpf_sock *sk, struct pp_inflow *in, struc
 
 static __always_inline struct pp_inflow *inflow_of(struct bpf_sock *sk)
 {
-	struct pp_inflow *in =
-		bpf_sk_storage_get(&pp_inflows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	struct pp_inflow *in = RECORD_OF(&pp_inflows, sk);
 	__u32 zero = 0;
 
 	if (in)

@@ -157,6 +157,22 @@ static __always_inline struct pp_state *state(void)
 	return bpf_map_lookup_elem(&pp_state, &zero);
 }
 
+/* What the other end lets this one send: ~0 for no limit. */
+static __always_inline __u64 told(const struct pp_link *l)
+{
+	return l && l->told ? l->told : ~0ULL;
+}
+
+/*
+ * A socket's record, new if there is none, or NULL. Two CPUs that make the first record of a socket
+ * at once stand in each other's way (bpf_local_storage_alloc): one of them has to try again.
+ */
+#define RECORD_OF(map, sk)                                                                         \
+	({                                                                                         \
+		void *__r = bpf_sk_storage_get(map, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);           \
+		__r ? __r : bpf_sk_storage_get(map, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);           \
+	})
+
 static __always_inline void event(enum pp_event e)
 {
 	struct pp_state *st = state();

@@ -142,7 +142,7 @@ static __always_inline int begin_flow(struct bpf_sock_ops *ctx, struct bpf_sock 
 
 	if (!st->nlimits[PP_EGRESS] && told(l) == ~0ULL)
 		return 0;
-	f = bpf_sk_storage_get(&pp_flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	f = RECORD_OF(&pp_flows, sk);
 	if (!f) {
 		event(PP_EVENT_NO_STORAGE);
 		return 0;
@@ -170,7 +170,7 @@ static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp
 
 	if (!st->nlimits[PP_INGRESS])
 		return 0;
-	in = bpf_sk_storage_get(&pp_inflows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	in = RECORD_OF(&pp_inflows, sk);
 	if (!in) {
 		event(PP_EVENT_NO_STORAGE);
 		return 0;

@@ -257,6 +257,7 @@ static const char *const spurious_names[][2] = {
 	{ "loss_probes", "TCPLossProbes" },	{ "loss_probes_repaired", "TCPLossProbeRecovery" },
 	{ "full_undos", "TCPFullUndo" },	{ "partial_undos", "TCPPartialUndo" },
 	{ "dsack_undos", "TCPDSACKUndo" },	{ "loss_undos", "TCPLossUndo" },
+	{ "timeouts", "TCPTimeouts" },		/* these are not spurious */
 };
 enum { N_SPURIOUS = sizeof(spurious_names) / sizeof(spurious_names[0]) };
 
