@@ -86,8 +86,7 @@ struct pp_pipe {
 	__u32 young_big; /* flows that were young and big in this epoch */
 	__u32 mss_now;	 /* largest packet of a segment seen in this epoch */
 	__u64 turn;	 /* when the last turn given to an opening flow ends, ns */
-	__u64 qmean; /* moving average of the queue that packets find, ns; not atomic: an average of
-			most of them */
+	__u64 qmean; /* moving average of the queue that packets find, ns; not atomic */
 
 	/* control state: written by the one CPU that ends an epoch */
 	__u64 last; /* start of this epoch */

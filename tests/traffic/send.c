@@ -369,6 +369,7 @@ static void bulk_run(struct sender *s, int64_t start, int64_t stop)
 struct shorts {
 	const struct send_options *o;
 	int64_t start, stop;
+	pthread_t thread;
 	json_t *report;
 };
 
@@ -380,6 +381,22 @@ static void *shorts_run(void *arg)
 	return NULL;
 }
 
+static void shorts_start(struct shorts *s, int64_t start, int64_t stop)
+{
+	s->start = start;
+	s->stop = stop;
+	if (s->o->short_clients && pthread_create(&s->thread, NULL, shorts_run, s))
+		errx(1, "cannot start a thread");
+}
+
+static void shorts_finish(struct shorts *s, json_t *report)
+{
+	if (!s->o->short_clients)
+		return;
+	pthread_join(s->thread, NULL);
+	json_object_set_new(report, "short", s->report);
+}
+
 int send_main(const struct send_options *o)
 {
 	static json_t *(*const reports[3])(struct load *) = { probe_report, idle_report,
@@ -389,7 +406,7 @@ int send_main(const struct send_options *o)
 	bool alone = !o->flows && o->probe_hz <= 0 && !o->idle;
 	struct load loads[3] = {};
 	struct shorts shorts = { .o = o };
-	pthread_t threads[3], shorts_thread;
+	pthread_t threads[3];
 	struct rlimit files;
 	json_int_t spurious[N_SPURIOUS] = {};
 	int64_t start, stop;
@@ -424,17 +441,11 @@ int send_main(const struct send_options *o)
 	}
 	spurious_count(spurious);
 	loads_start(loads, threads);
-	shorts.start = start;
-	shorts.stop = stop;
-	if (o->short_clients && pthread_create(&shorts_thread, NULL, shorts_run, &shorts))
-		errx(1, "cannot start a thread");
+	shorts_start(&shorts, start, stop);
 	bulk_run(&s, start, stop);
 	spurious_count(spurious);
-	if (o->short_clients)
-		pthread_join(shorts_thread, NULL);
 	report = streams_report(&s);
-	if (o->short_clients)
-		json_object_set_new(report, "short", shorts.report);
+	shorts_finish(&shorts, report);
 	for (int i = 0; i < N_SPURIOUS; i++)
 		json_object_set_new(report, spurious_names[i][0], json_integer(spurious[i]));
 	for (int i = 0; i < 3; i++) {
