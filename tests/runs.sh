@@ -20,6 +20,7 @@ moment() {
 run_start() {
 	local name=$1 from=$2 to=$3 seconds=$4 addr
 	shift 4
+	LAB_STOLEN=
 	addr=$(lab_address "$to")
 	LAB_PORT=$((LAB_PORT + 4))
 	run_spawn "$to" "$LAB_BIN/traffic" receive --port "$LAB_PORT" --series \

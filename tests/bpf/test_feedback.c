@@ -19,6 +19,7 @@
 #include "wire.h"
 
 #define MEDIUM 10000000 /* bytes/s */
+#define FAST 1000000000
 #define IDENTITY 0x0123456789abcdef
 #define NO_PACE UINT64_MAX
 
@@ -229,6 +230,43 @@ static void test_told(const char *name)
 	reset(fd);
 }
 
+/* How many packets the host sends of 20 segments before anything is acknowledged. */
+static int first_flight(const struct pp_wire *told)
+{
+	static const char data[20 * 1400];
+	struct pp_wire w = { 0 };
+	char packet[WIRE_MTU];
+	uint32_t len;
+	int fd, n = 0;
+
+	say(told);
+	fd = open_connection(&w, &len);
+	say(NULL);
+	if (send(fd, data, sizeof(data), MSG_NOSIGNAL) != sizeof(data))
+		rig_die("send");
+	while (read(wire.fd, packet, sizeof(packet)) > 0)
+		n++;
+	reset(fd);
+	return n;
+}
+
+/* TCP does not pace what a connection sends first: it keeps to the rate all the same. */
+static void test_opening(const char *name)
+{
+	struct pp_pipe *p;
+	int n;
+
+	begin(PP_EGRESS, true);
+	n = first_flight(&(struct pp_wire){ .hello = 1 });
+	ok(n >= 8, "%s, told no rate: a first flight of %d packets", name, n);
+	n = first_flight(&(struct pp_wire){ .hello = 1, .rate = 1000000 });
+	ok(n >= 1 && n <= 2, "%s, told 1.5 ms a packet: of %d", name, n);
+	p = rig_limit(1, cgroup, FAST);
+	n = first_flight(&(struct pp_wire){ .hello = 1, .rate = 1000000 });
+	ok(n >= 1 && n <= 2, "%s, told so beside a limit far above: of %d", name, n);
+	ok(p->refused[PP_REFUSED_OPENING] > 0, "%s, beside a limit: it counts what waits", name);
+}
+
 static void test_malformed(const char *name)
 {
 	struct pp_wire w = { 0 };
@@ -359,6 +397,7 @@ static int tests(void)
 			 wire.timestamps ? " with timestamps" : "");
 		test_hello(name);
 		test_told(name);
+		test_opening(name);
 		test_malformed(name);
 		test_tells(name);
 		test_syn_ack(name);
