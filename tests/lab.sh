@@ -149,7 +149,10 @@ lab_far() {
 		ip -n "$(lab_ns "$pod")" addr add "$(lab_far_v4 "$pod")" peer "$(lab_far_v4 "$other")" dev far0
 		ip -n "$(lab_ns "$pod")" addr add "$(lab_far_v6 "$pod")" peer "$(lab_far_v6 "$other")" \
 			dev far0 nodad
-		lab_in "$pod" sysctl -qw net.ipv4.tcp_rmem="4096 131072 33554432" \
+		# Large enough from the start: a window arrives as one burst here, and where the receiver reads
+		# only after it, autotuning (tcp_rcv_space_adjust, since 6.15) may stay at 64 kB for
+		# seconds, limit or not.
+		lab_in "$pod" sysctl -qw net.ipv4.tcp_rmem="4096 1048576 33554432" \
 			net.ipv4.tcp_wmem="4096 65536 33554432"
 	done
 }

@@ -36,6 +36,9 @@ done
 far "50 ms, takes no part" 90 102 8 cubic
 is_between "senders that take no part: segments" "$(field_in b .unheard)" 100000 10000000
 
+# Counts begin anew: those senders may lose a packet to the limit, the next ones not.
+unlimit b
+limit_in b 100M
 pp peers --add 10.78.0.0/24,fd78::/64
 for options in "1 cubic" "8 bbr"; do
 	# shellcheck disable=SC2086	# two words
