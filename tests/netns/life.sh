@@ -10,17 +10,18 @@ lab_pod a
 lab_pod b
 command -v bpftool >/dev/null || PATH=$PATH:/usr/sbin
 
-# --- --for
+# --- --for: it ends 2 s after a moment between $begin and $set
 
 run_start for a b 5 --flows 2 --flow-rate 100M
 sleep 0.5
+begin=$(moment)
 limit a 20M --for 2s
 set=$(moment)
 is_between "--for 2s: time left, ms" "$(field a '.ends_in / 1e6 | floor')" 1000 2000
 is "--for 2s: in force" "$(field a .in_force)" true
 sleep 3
 run_stop for
-is_share "--for 2s: the second second" "$(run_rate for "$set + 1" "$set + 1.9")" 20M
+is_share "--for 2s: the second second" "$(run_rate for "$set + 1" "$begin + 1.95")" 20M
 is_between "--for 2s: 0.2 s after its end, Mbit/s" \
 	"$(($(run_rate for "$set + 2.2" "$set + 3") / 1000000))" 150 1000
 is "--for 2s: in force after its end" "$(field a .in_force | grep -c true || true)" 0
@@ -31,12 +32,13 @@ for peers in --add --remove; do
 	name="--for 2s, what comes in, peers $peers"
 	run_start for a b 5 --flows 2 --flow-rate 100M
 	sleep 0.5
+	begin=$(moment)
 	limit_in b 20M --for 2s
 	set=$(moment)
 	sleep 3
 	run_stop for
 	[ "$peers" = --add ] && bounds=(95 101) || bounds=(30 120)
-	is_share "$name: the second second" "$(run_rate for "$set + 1" "$set + 1.9")" 20M "${bounds[@]}"
+	is_share "$name: the second second" "$(run_rate for "$set + 1" "$begin + 1.95")" 20M "${bounds[@]}"
 	is_between "$name: 0.3 s after its end, Mbit/s" \
 		"$(($(run_rate for "$set + 2.3" "$set + 3") / 1000000))" 150 1000
 	is "$name: in force after its end" "$(field_in b .in_force | grep -c true || true)" 0

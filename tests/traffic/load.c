@@ -14,7 +14,8 @@
 #define IDLE_PERIOD_NS	(200 * NS_PER_MS)
 #define UDP_TICK_NS	NS_PER_MS
 #define UDP_PACKET	1400	/* L3 bytes, less where the path's MTU is below */
-#define UDP_MOST	256	/* datagrams a tick */
+#define UDP_BURST_NS	(4 * NS_PER_MS)	/* at its rate: what it sends at once, at most */
+#define UDP_CATCH_UP	1.2	/* times its rate: what a sender that was late sends at, at most */
 
 /* One request and its reply. 0, or -errno if the connection is gone; -ETIME if the run ends. */
 static int exchange(struct load *l)
@@ -116,6 +117,10 @@ static void udp_burst(struct load *l, size_t payload, int count)
 	}
 }
 
+/*
+ * Sends at a rate. What it could not send because it was not scheduled it makes up for, but not at
+ * once: no more than UDP_CATCH_UP times its rate, so that a rate below a limit stays below it.
+ */
 void *udp_run(void *load)
 {
 	struct load *l = load;
@@ -123,26 +128,31 @@ void *udp_run(void *load)
 	int mtu = 0, header = v4 ? 28 : 48;
 	size_t packet = UDP_PACKET;
 	socklen_t len = sizeof(mtu);
-	double credit = 0;
+	double credit = 0, room = 0, most;
 
 	if (!getsockopt(l->fds[0], v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu,
 			&len) && mtu < UDP_PACKET)
 		packet = mtu;
+	most = UDP_CATCH_UP * UDP_BURST_NS * l->o->udp_bps / 8 / NS_PER_S + packet;
 	prctl(PR_SET_TIMERSLACK, 1UL);
 	for (int64_t at = l->start, last = at; at < l->stop; at += UDP_TICK_NS) {
+		double due;
 		int64_t now;
 		int count;
 
 		sleep_until(at);
 		now = now_ns();
-		credit += l->o->udp_bps / 8 * (now - last) / NS_PER_S;
+		due = l->o->udp_bps / 8 * (now - last) / NS_PER_S;
 		last = now;
-		count = credit / packet;
-		if (count > UDP_MOST)
-			count = UDP_MOST;
+		credit += due;
+		room += UDP_CATCH_UP * due;
+		if (room > most)
+			room = most;
+		count = (credit < room ? credit : room) / packet;
 		/* Offered, taken or not: a refused datagram is not offered again. */
 		udp_burst(l, packet - header, count);
 		credit -= (double)count * packet;
+		room -= (double)count * packet;
 	}
 	l->sent_bytes = l->sent * packet;
 	return NULL;
