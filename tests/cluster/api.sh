@@ -43,8 +43,11 @@ remove_objects() {
 
 # From node 1's network, as the agent would.
 follow_start() {
-	nsenter --net="/run/netns/$PPC_NS-n1" "$FOLLOW" "$PPC_RUN/pki/admin.conf" \
-		/api/v1/pods "fieldSelector=spec.nodeName%3D$NODE" >"$LAB_TMP/follow" &
+	(
+		ppc_join tools
+		exec nsenter --net="/run/netns/$PPC_NS-n1" "$FOLLOW" "$PPC_RUN/pki/admin.conf" \
+			/api/v1/pods "fieldSelector=spec.nodeName%3D$NODE"
+	) >"$LAB_TMP/follow" &
 	FOLLOWER=$!
 	lab_defer "kill $FOLLOWER 2>/dev/null"
 }

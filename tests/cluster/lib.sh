@@ -58,14 +58,28 @@ INGRESS=kubernetes.io/ingress-bandwidth
 declare -A POD_IP=() POD_NODE=() POD_CGROUP=() POD_CONTAINER=()
 
 cluster() {
-	PPC_OWNER=$LAB_ID "$CLUSTER_HERE/cluster" "$@" 8>&-
+	PPC_OWNER=$LAB_ID "$CLUSTER_HERE/cluster" "$@"
 }
 
-# The lock ends with the test, and outlives clusters.
+# One test at a time: the process whose number is in the lock file, while it lives. A cluster that
+# belongs to a test then is one of a test that was killed.
 cluster_turn() {
-	exec 8>>"$PPC_RUN.lock"
-	flock -n 8 && return
-	flock -w 1800 8 || skip_all "another test is at work on the cluster"
+	local end=$((SECONDS + 1800))
+	until cluster_take_turn 8<>"$PPC_RUN.lock"; do
+		[ "$SECONDS" -lt "$end" ] || skip_all "another test is at work on the cluster"
+		sleep 1
+	done
+	if grep -qsw 'OWNER=.\+' "$PPC_RUN/settings"; then
+		cluster down || lab_fail "a cluster that a killed test has left cannot be taken down"
+	fi
+}
+
+cluster_take_turn() {
+	local pid
+	flock 8
+	read -r pid <&8 || pid=''
+	[ -z "$pid" ] || [ "$pid" = $$ ] || [ ! -d "/proc/$pid" ] || return 1
+	echo $$ >"$PPC_RUN.lock"
 }
 
 cluster_own() {

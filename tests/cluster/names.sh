@@ -27,8 +27,9 @@ ppc_namespaces() {
 		'$1 ~ "^" ns "-(cp|n[0-9])$" { print $1 }'
 }
 
+# One whose processes were all killed is none: the nodes are held by processes.
 ppc_is_up() {
-	[ -e "$PPC_RUN/ready" ]
+	[ -e "$PPC_RUN/ready" ] && grep -qsx 'populated 1' "$PPC_CG/cgroup.events"
 }
 
 # The process that holds node $1's namespaces.
