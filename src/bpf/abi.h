@@ -8,7 +8,7 @@
 #include <linux/types.h>
 
 /* Part of the pin path: programs and commands that disagree on this file never meet. */
-#define PP_ABI 2
+#define PP_ABI 3
 
 enum pp_limits {
 	/* 1000 pods a node, two directions, tenants, pairs; index 0 is never used */
@@ -76,16 +76,16 @@ struct pp_pipe {
 	__u32 lull;	/* how long senders take to follow, or are silent between two bursts, us */
 	__u32 lull_now; /* the longest of this epoch; these four are written by the programs */
 
-	/* the clock and this epoch's sums: every packet, atomically */
+	/* the clock, this epoch's sums and two counters: every packet, atomically */
 	__u64 vt; /* when all that was accepted has left at rate C, in 1/256 ns, modulo 2^64 */
-	__u64 win_bytes; /* arrived in this epoch */
-	__u64 big_bytes; /* of these, from big flows */
+	__u64 bytes; /* that passed; a counter, from which the epoch's sum is computed */
+	__u64 packets; /* a counter */
+	__u64 small_bytes; /* arrived in this epoch from flows that are not big */
 	__u64 qmin; /* least standing queue seen in this epoch, ns; a lost race costs one sample */
 	__u32 nbig; /* big flows seen in this epoch */
 	__u32 born; /* flows that sent their first data in this epoch */
 	__u32 young_big; /* flows that were young and big in this epoch */
 	__u32 mss_now;	 /* largest packet of a segment seen in this epoch */
-	__u64 turn;	 /* when the last turn given to an opening flow ends, ns */
 	__u64 qmean; /* moving average of the queue that packets find, ns; not atomic */
 
 	/* control state: written by the one CPU that ends an epoch */
@@ -101,9 +101,9 @@ struct pp_pipe {
 	__u32 era; /* epoch in which the pipe was last found idle: older flows are new again */
 	__u32 marked; /* packets that were marked (ECN) on their way; a counter */
 
-	/* counters: monotonic */
-	__u64 bytes;
-	__u64 packets;
+	/* seldom written; counters are monotonic */
+	__u64 turn;	 /* when the last turn given to an opening flow ends, ns */
+	__u64 bytes_was; /* value of bytes at the epoch's start; what is no arrival is added */
 	__u64 refused[PP_N_REFUSAL];
 	__u64 refused_bytes;
 	__u64 unheard; /* of packets: TCP data from senders that do not hear the rate (ingress) */

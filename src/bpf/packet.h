@@ -24,7 +24,7 @@ struct packet {
 	__u32 mss; /* L3 bytes of its largest segment */
 	__u32 segs;
 	__u64 queue;   /* the longest on the path */
-	__u64 epoch;   /* and the longest epoch */
+	__u64 epoch;   /* and the longest epoch; looked for where that queue is long */
 	__u32 charged; /* TCP's pacing counts it */
 	__u32 unheard; /* TCP data whose sender does not hear the rate */
 	__u32 mark; /* its sender is to hear of congestion, if it can (ECN, RFC 3168) */
@@ -89,6 +89,23 @@ enum pp_want {
 	PP_WANT_EQUAL, /* and the share of a sender that cannot be told */
 };
 
+/*
+ * What else a long queue is compared with. No comparison matters while the queue is not above
+ * PP_OTHER_BURST.
+ */
+static __noinline int longest_epoch(struct pp_path *path, struct packet *k)
+{
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		if (in_force(p, k->now))
+			k->epoch = pp_max(k->epoch, pp_epoch_of(p));
+	}
+	return 0;
+}
+
 /* The queue on the path, and the longest epoch and the share if they are wanted. */
 __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 {
@@ -108,11 +125,12 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 		k->grace |= k->now < p->grace;
 		if (want == PP_WANT_QUEUE)
 			continue;
-		k->epoch = pp_max(k->epoch, pp_epoch_of(p));
 		share = pp_min(share, want == PP_WANT_PACE
 					      ? pp_pace_in(p, &path->share[i], k->now)
 					      : pp_equal_in(p, &path->share[i]));
 	}
+	if (want != PP_WANT_QUEUE && k->queue > PP_OTHER_BURST)
+		longest_epoch(path, k);
 	return share;
 }
 
@@ -181,9 +199,10 @@ __noinline int pp_count_passed(struct pp_path *path, struct packet *k)
 		/* what was in flight when the limit came is nobody's to make up for */
 		if (!k->unheard || !k->grace || k->queue < PP_HARD_QUEUE)
 			pp_arrive_in(p, &path->share[i], k->now, k->len, k->mss);
+		else
+			pp_law_pass_by(p, k->len);
 		if (k->charged)
 			pp_law_charged(&path->share[i], k->now);
-		__sync_fetch_and_add(&p->bytes, k->len);
 		__sync_fetch_and_add(&p->packets, k->segs);
 		if (k->mark)
 			__sync_fetch_and_add(&p->marked, k->segs);

@@ -71,7 +71,7 @@ static void test_sizes(void)
 	is_u64(sizeof(struct pp_pipe), 256, "pp_pipe is four cache lines");
 	is_u64(offsetof(struct pp_pipe, vt), 64, "what every packet writes begins a cache line");
 	is_u64(offsetof(struct pp_pipe, last), 128, "so does the control state");
-	is_u64(offsetof(struct pp_pipe, bytes), 192, "so do the counters");
+	is_u64(offsetof(struct pp_pipe, turn), 192, "so do the counters");
 	is_u64(sizeof(struct pp_share) % 8, 0,
 	       "pp_share has no tail that a verifier would call uninitialised");
 	ok(sizeof(struct pp_share) * PP_MAX_PATH < 1024, "a socket's record is below a kilobyte");
@@ -146,7 +146,7 @@ static void test_measured(void)
 			p.R = p.C = rates[i];
 			T = pp_law_epoch(&p);
 			bytes = (u128)rates[i] * percent / 100 * T / PP_NSEC;
-			p.win_bytes = bytes;
+			p.bytes = bytes;
 			p.last = now - T;
 			pp_law_end_epoch(&p, now, T);
 			is_u64(p.y, (u128)bytes * 1000000 / (T / 1000),
@@ -201,11 +201,11 @@ static void test_leave(void)
 		for (int k = 0; k < 40; k++)
 			pp_law_arrive(&p, &s[i], now + k, 2 * 1500, 1500);
 	is_u64(p.nbig, 3, "three big flows");
-	is_u64(p.big_bytes, 3 * 40 * 3000, "and all of their bytes");
+	is_u64(p.small_bytes, 0, "and all of their bytes");
 	pp_law_leave(&p, &s[1]);
 	is_u64(p.nbig, 2, "one leaves");
-	is_u64(p.big_bytes, 2 * 40 * 3000, "with its bytes");
-	is_u64(p.win_bytes, 3 * 40 * 3000, "which arrived all the same");
+	is_u64(p.small_bytes, 40 * 3000, "its bytes are of no big one");
+	is_u64(p.bytes, 3 * 40 * 3000, "which arrived all the same");
 	pp_law_leave(&p, &s[1]);
 	is_u64(p.nbig, 2, "it leaves once");
 	is_u64(p.left, 1, "and is counted once");
@@ -229,6 +229,22 @@ static void test_leave(void)
 			printf("#   %llu, not about %llu\n", _got, _want);                         \
 	})
 
+/* Another CPU has ended the epoch at a time after that of this packet: nothing was idle. */
+static void test_two_clocks(void)
+{
+	__u64 C = 12500000, t = 1000 * PP_NSEC;
+	struct pp_pipe p = { .rate = C, .C = C, .R = C / 8, .n16 = 128, .epoch_no = 7, .last = t };
+	struct pp_share s = {};
+
+	for (__u64 ago = 1; ago < PP_NSEC; ago *= 10) {
+		pp_law_arrive(&p, &s, t - ago, 1500, 1500);
+		ok(p.R == C / 8 && p.epoch_no == 7 && p.last == t,
+		   "a packet from %llu ns before the epoch does not end it", ago);
+	}
+	pp_law_arrive(&p, &s, t + pp_law_epoch(&p), 1500, 1500);
+	is_u64(p.epoch_no, 8, "one from its end ends it");
+}
+
 /* R after an epoch in which ten flows sent, of which `young` are new, after one of ten, and `left`
  * others have ended. */
 static __u64 rate_after(__u32 young, __u32 left, __u32 now_big)
@@ -244,8 +260,8 @@ static __u64 rate_after(__u32 young, __u32 left, __u32 now_big)
 	p.young_big = young;
 	p.left = left;
 	p.last = t - 20 * PP_MSEC;
-	p.win_bytes = C / 50;
-	p.big_bytes = C / 100;
+	p.bytes = C / 50;
+	p.small_bytes = C / 100;
 	pp_law_arrive(&p, &s, t, 1500, 1500);
 	is_u64(p.left, 0, "%u young, %u left, now %u: none has left in the next epoch", young, left,
 	       now_big);
@@ -471,6 +487,7 @@ int main(void)
 	test_measured();
 	test_change();
 	test_leave();
+	test_two_clocks();
 	test_come_and_go();
 	test_expected();
 	test_many_alone();
