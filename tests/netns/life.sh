@@ -26,21 +26,23 @@ is_between "--for 2s: 0.2 s after its end, Mbit/s" \
 	"$(($(run_rate for "$set + 2.2" "$set + 3") / 1000000))" 150 1000
 is "--for 2s: in force after its end" "$(field a .in_force | grep -c true || true)" 0
 
-# What b receives, by a sender that is told, and by one that is held by its window.
+# What b receives, by senders that are told, and by ones that are held by their window. What these
+# had in flight when the limit came was dropped in part: a second after its end one of the two may
+# still wait for a retransmission timeout that has grown.
 for peers in --add --remove; do
 	pp peers "$peers" 10.77.0.0/24
 	name="--for 2s, what comes in, peers $peers"
-	run_start for a b 5 --flows 2 --flow-rate 100M
+	run_start for a b 6 --flows 2 --flow-rate 100M
 	sleep 0.5
 	begin=$(moment)
 	limit_in b 20M --for 2s
 	set=$(moment)
-	sleep 3
+	sleep 4
 	run_stop for
-	[ "$peers" = --add ] && bounds=(95 101) || bounds=(30 120)
+	[ "$peers" = --add ] && bounds=(95 101) least=150 || bounds=(30 120) least=90
 	is_share "$name: the second second" "$(run_rate for "$set + 1" "$begin + 1.95")" 20M "${bounds[@]}"
-	is_between "$name: 0.3 s after its end, Mbit/s" \
-		"$(($(run_rate for "$set + 2.3" "$set + 3") / 1000000))" 150 1000
+	is_between "$name: a second after its end, Mbit/s" \
+		"$(($(run_rate for "$set + 3" "$set + 3.9") / 1000000))" "$least" 1000
 	is "$name: in force after its end" "$(field_in b .in_force | grep -c true || true)" 0
 done
 
