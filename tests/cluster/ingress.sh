@@ -41,8 +41,10 @@ found() {
 
 # The slots of a node's datapath, as JSON.
 slots() {
+	local abi
+	abi=$("$LAB_BIN/podpace" version -o json | jq .abi)
 	bpftool -j map dump id "$(cluster node "$1" \
-		bpftool -j map show pinned /sys/fs/bpf/podpace/v2/host/pp_slots | jq .id)"
+		bpftool -j map show pinned "/sys/fs/bpf/podpace/v$abi/host/pp_slots" | jq .id)"
 }
 
 # What the datapath of a pod's node has for its cgroup: 16 hexadecimal digits, from bytes, since jq
