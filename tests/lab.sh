@@ -12,6 +12,8 @@
 #   lab_cgroup a            a's cgroup, a path below the cgroup2 mount; lab_cgroup: the test's own
 #   lab_traffic a b SECONDS [OPTIONS of traffic send]
 #                           measures from a to b; $LAB_SEND, $LAB_RECEIVE are the JSON reports
+#   lab_calm SECONDS COMMAND...
+#                           runs it again if the host of this machine was not calm
 #   lab_far a b 10          beside their bridge, a wire between a and b with a round trip of 10 ms:
 #                           LAB_FAR=1 lab_traffic a b ... takes it; a new one takes its place
 #   lab_defer COMMAND       runs at the end, last one first, before anything is taken down
@@ -161,9 +163,8 @@ lab_far() {
 lab_neighbour() {
 	local addr
 	for addr in "$(lab_v4 "$2")" "$(lab_v6 "$2")"; do
-		ip -n "$(lab_ns "$1")" neigh replace "$addr" lladdr "$(lab_mac "$2")" \
-			nud permanent dev eth0
-	done
+		echo "neigh replace $addr lladdr $(lab_mac "$2") nud permanent dev eth0"
+	done | ip -n "$(lab_ns "$1")" -batch -
 }
 
 lab_mtu() {
@@ -275,7 +276,7 @@ lab_reap() {
 
 # --- traffic
 
-# What the host of this machine, if it is a virtual one, took of the last run of lab_traffic; empty
+# What the host of this machine, if it is a virtual one, took of the last run of lab_calm; empty
 # if that was too little to matter.
 LAB_STOLEN=
 
@@ -288,20 +289,29 @@ lab_stolen() {
 # on, runs of 3 s or less in their second half. LAB_FAMILY=6 for IPv6; LAB_RECEIVE_OPTIONS are for
 # traffic receive, which gives up after 40 s more.
 #
-# A run of which the host stole more than a fiftieth says little: it is made again, twice at most,
-# whatever it was to show. If it stole from all three, is_between does not take too little for a
-# failure of ours, and says so; too much is one.
+# It is made again where the host stole from it (lab_calm).
 lab_traffic() {
-	local seconds=$3 before try
+	lab_calm "$3" lab_traffic_once "$@"
+}
+
+# lab_calm SECONDS COMMAND...: a run of COMMAND, which takes so long at least. One of which the host
+# stole more than a fiftieth says little: it is made again, twice at most, whatever it was to show.
+# If it stole from all three, is_between does not take too little for a failure of ours, and says
+# so; too much is one.
+lab_calm() {
+	local seconds=$1 before try stolen=''
+	shift
 	for try in 1 2 3; do
 		before=$(lab_stolen)
 		LAB_STOLEN=
-		lab_traffic_once "$@"
+		stolen=
+		"$@"
 		before=$(($(lab_stolen) - before))
 		[ $((before * 50)) -gt $((seconds * 100 * $(nproc))) ] || break
-		LAB_STOLEN="$((before / seconds / $(nproc))) % of the processors"
+		stolen="$((before / seconds / $(nproc))) % of the processors"
 		echo "# try $try: $before ticks were stolen from a run of $seconds s" >&2
 	done
+	LAB_STOLEN=$stolen
 }
 
 lab_traffic_once() {

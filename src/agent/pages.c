@@ -70,6 +70,7 @@ enum value {
 	REFUSED_PACKETS,
 	LIMITED_NS,
 	UNHEARD_PACKETS,
+	DELAYED,
 };
 
 static const struct {
@@ -90,6 +91,9 @@ static const struct {
 	{ "pod_unheard_packets_total", "counter",
 	  "Of the packets, TCP segments with data from senders that do not hear the rate.",
 	  UNHEARD_PACKETS },
+	{ "pod_delayed_connections_total", "counter",
+	  "Connections to the pod whose handshake waited, since more came than the limit lets through.",
+	  DELAYED },
 };
 
 static double value_of(const struct pp_pipe *p, enum value value)
@@ -118,6 +122,8 @@ static double value_of(const struct pp_pipe *p, enum value value)
 		return p->busy_ns / 1e9;
 	case UNHEARD_PACKETS:
 		return p->unheard;
+	case DELAYED:
+		return p->delayed;
 	}
 	return 0;
 }

@@ -83,7 +83,8 @@ static __always_inline int police_paced(struct bpf_sock *sk, struct pp_flow *f,
 		k->charged = tp->data_segs_out >= PP_UNPACED;
 		if (tp->data_segs_out >= PP_UNPACED + k->segs)
 			f->opened = 1;
-		else if (k->queue > PP_OPEN_LAST || (k->queue > PP_OPEN_QUEUE && tp->packets_out) ||
+		else if (k->queue > PP_OPEN_LAST ||
+			 (k->queue > PP_OPEN_QUEUE + k->room && tp->packets_out) ||
 			 (told(bpf_sk_storage_get(&pp_links, sk, 0, 0)) != ~0ULL &&
 			  opens_early(f, tp, k->now, k->len)))
 			return PP_REFUSED_OPENING;
@@ -163,6 +164,9 @@ int pp_egress(struct __sk_buff *skb)
 	sk = skb->sk;
 	if (!sk || !(sk = bpf_sk_fullsock(sk)))
 		return PASS;
+	if (sk->protocol == IPPROTO_TCP && ((sk->state == PP_TCP_LISTEN && waits(skb)) ||
+					    (sk->state == PP_TCP_SYN_SENT && syn_waits(sk))))
+		return REFUSE;
 	if (st->nlimits[PP_INGRESS] && withhold(skb, sk))
 		return DROP;
 	if (!st->nlimits[PP_EGRESS])

@@ -30,35 +30,6 @@ enum pp_feedback_constants {
 /* a sender that hears no rate for so long doubles it */
 #define PP_TOLD_FOR (2 * PP_NSEC)
 
-/* The last 32 bits of the other end's address, network order. */
-static __always_inline __u32 last_of_address(struct bpf_sock_ops *ctx)
-{
-	__u32 a;
-
-	if (ctx->family != PP_AF_INET6)
-		return ctx->remote_ip4;
-	a = ctx->remote_ip6[3];
-	barrier_var(a); /* or clang makes one load of both, from a pointer that it computes: the
-			   verifier wants a constant offset */
-	return a;
-}
-
-/* Is the other end's address one whose host takes part? */
-static __always_inline int is_known(struct bpf_sock_ops *ctx)
-{
-	struct pp_prefix key = { .len = 128 };
-	__u32 a[4] = { 0, 0, bpf_htonl(0xffff), 0 };
-
-	if (ctx->family == PP_AF_INET6) {
-		a[0] = ctx->remote_ip6[0];
-		a[1] = ctx->remote_ip6[1];
-		a[2] = ctx->remote_ip6[2];
-	}
-	a[3] = last_of_address(ctx);
-	__builtin_memcpy(key.addr, a, sizeof(a));
-	return bpf_map_lookup_elem(&pp_prefixes, &key) != NULL;
-}
-
 /* The option of the segment in hand, or of the SYN (flags). 0, or -1 if there is none. */
 static __always_inline int load_option(struct bpf_sock_ops *ctx, struct pp_wire *w, __u64 flags)
 {
@@ -144,23 +115,14 @@ static __always_inline struct pp_link *hear(struct bpf_sock_ops *ctx, struct bpf
 	return l->told != was ? l : NULL;
 }
 
-/* The record of a connection as a receiver, if anything limits receivers, with its path. */
-static __always_inline struct pp_inflow *inflow_of_tcp(struct bpf_sock *sk, struct pp_state *st)
-{
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	struct pp_inflow *in = bpf_sk_storage_get(
-		&pp_inflows, sk, 0, st->nlimits[PP_INGRESS] ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-
-	if (in && tp && in->path.gen != st->gen)
-		path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
-	return in;
-}
-
+/* For those who said hello on their SYN. One that has waited has no SYN at hand any more. */
 static __always_inline void reserve_syn_ack(struct bpf_sock_ops *ctx)
 {
+	struct pp_handshake h = handshake_of(ctx);
 	struct pp_wire w = { 0 };
 
-	if (is_known(ctx) && !load_option(ctx, &w, BPF_LOAD_HDR_OPT_TCP_SYN))
+	if (is_known(ctx) && (!load_option(ctx, &w, BPF_LOAD_HDR_OPT_TCP_SYN) ||
+			      bpf_map_lookup_elem(&pp_waiting, &h)))
 		bpf_reserve_hdr_opt(ctx, PP_WIRE_FULL_LEN, 0);
 }
 
@@ -198,19 +160,25 @@ static __always_inline void reserve(struct bpf_sock_ops *ctx, struct pp_state *s
 	}
 }
 
-/* What a SYN-ACK says: what was left by its SYN, if that came to this CPU. */
+/* What a SYN-ACK says: what its SYN left, on this CPU or, if it has waited, for it to find. */
 static __always_inline void say_syn_ack(struct bpf_sock_ops *ctx, struct pp_wire *w)
 {
-	__u32 zero = 0, address = last_of_address(ctx);
+	__u32 zero = 0;
 	struct pp_syn *s = bpf_map_lookup_elem(&pp_syns, &zero);
+	struct pp_handshake h = handshake_of(ctx);
+	struct pp_greeting *g;
 
-	/* remote_port is the port in the upper half, network order; local_port is host order */
-	if (!s || s->address != address ||
-	    bpf_ntohl(s->ports) >> 16 != bpf_ntohl(ctx->remote_port) ||
-	    (bpf_ntohl(s->ports) & 0xffff) != ctx->local_port)
+	if (s && is_of(s, &h)) {
+		g = &s->says;
+		if (s->held)
+			bpf_map_update_elem(&pp_waiting, &h, g, BPF_ANY);
+	} else {
+		g = bpf_map_lookup_elem(&pp_waiting, &h);
+	}
+	if (!g)
 		return;
-	w->identity = s->identity;
-	w->rate = s->rate;
+	w->identity = g->identity;
+	w->rate = g->rate;
 }
 
 static __always_inline void say_syn(struct bpf_sock *sk, struct pp_wire *w)

@@ -21,6 +21,13 @@
 #define PP_UNHEARD_MOST (400 * PP_MSEC)
 #define PP_UNHEARD_LONG (100 * PP_MSEC)
 
+/*
+ * What a connection may send before that, while the queue is not too long: what is sent in the
+ * first round trip (RFC 6928) nobody could slow. How many connections do so admission decides.
+ */
+#define PP_FIRST_SEGMENTS 10
+#define PP_FIRST_WINDOW 15000
+
 static __always_inline __u64 ahead_of(const struct pp_inflow *in)
 {
 	return (in->ahead_us ? in->ahead_us * PP_USEC : PP_UNHEARD_AHEAD) +
@@ -91,7 +98,8 @@ static __always_inline int police_unheard(struct pp_inflow *in, struct packet *k
 	pp_note_lull(&in->path, pp_max(in->withheld ? k->now - in->came : 0, in->rtt_us * PP_USEC));
 	in->withheld = 0;
 	in->came = k->now;
-	if (!k->grace && vt - k->now > most)
+	if (!k->grace && vt - k->now > most &&
+	    (in->bytes > PP_FIRST_WINDOW || k->queue > PP_HARD_QUEUE))
 		return PP_REFUSED_SHARE;
 	if (!k->grace && k->queue > PP_LAST_QUEUE + 8 * k->epoch)
 		return PP_REFUSED_HARD;
@@ -101,12 +109,21 @@ static __always_inline int police_unheard(struct pp_inflow *in, struct packet *k
 	return -1;
 }
 
+/*
+ * Is there no connection yet? Its first data may overtake, on another CPU, the ACK that ends the
+ * handshake; the record is the listener's then, and its clock nobody's.
+ */
+static __always_inline int opens(struct bpf_sock *sk)
+{
+	return sk->state == PP_TCP_LISTEN || sk->state == PP_TCP_SYN_RECV;
+}
+
 static __noinline int police_in(struct bpf_sock *sk, struct pp_inflow *in, struct packet *k)
 {
 	if (sk->protocol != IPPROTO_TCP || sk->type != PP_SOCK_STREAM)
 		return police_by_clock(&in->vt, pp_look_ahead(&in->path, k, PP_WANT_PACE), k,
 				       PP_OTHER_BURST, 0);
-	if (k->len > PP_CONTROL)
+	if (k->len > PP_CONTROL && !opens(sk))
 		return in->paced ? police_heard(in, k) : police_unheard(in, k);
 	pp_look_ahead(&in->path, k, PP_WANT_QUEUE);
 	return k->queue > PP_LAST_QUEUE * 2 ? PP_REFUSED_HARD : -1;
@@ -124,25 +141,6 @@ static __always_inline struct pp_inflow *inflow_of(struct bpf_sock *sk)
 	if (in)
 		__builtin_memset(in, 0, sizeof(*in));
 	return in;
-}
-
-/* What a flow that is not there yet may send at first; 0 where nothing limits it. */
-__noinline __u64 pp_first_rate(struct pp_path *path, __u64 now)
-{
-	__u64 rate = ~0ULL;
-
-	if (!path)
-		return 0;
-	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
-		struct pp_pipe *p = pipe_at(path, i);
-		struct pp_share s = { 0 };
-
-		if (!p)
-			break;
-		if (in_force(p, now))
-			rate = pp_min(rate, pp_pace_in(p, &s, now));
-	}
-	return rate == ~0ULL ? 0 : rate;
 }
 
 /* What the flow may be told: ~0 where nothing limits it. */
@@ -181,55 +179,6 @@ __noinline __u64 pp_equal_rate(struct pp_path *path, __u64 now)
 	return rate;
 }
 
-__noinline int pp_limits(struct pp_path *path)
-{
-	__u64 now = bpf_ktime_get_ns();
-
-	if (!path || path->local)
-		return 0;
-	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
-		struct pp_pipe *p = pipe_at(path, i);
-
-		if (!p)
-			break;
-		if (in_force(p, now))
-			return 1;
-	}
-	return 0;
-}
-
-enum pp_tcp_flags {
-	PP_TCP_SYN = 0x02,
-	PP_TCP_ACK = 0x10,
-};
-
-/*
- * A SYN-ACK is written without a socket, but on the CPU that has received its SYN, right after:
- * leave there what it shall say. IPv6 extension headers are not looked for.
- */
-static __always_inline void note_syn(struct __sk_buff *skb, struct pp_inflow *in)
-{
-	__u32 l4 = 40, address_at = 20, zero = 0;
-	struct pp_syn *s = bpf_map_lookup_elem(&pp_syns, &zero);
-	__u8 b = 0;
-
-	if (!s)
-		return;
-	if (skb->protocol == bpf_htons(0x0800)) {
-		bpf_skb_load_bytes(skb, 0, &b, 1);
-		l4 = (b & 15) * 4;
-		address_at = 12;
-	}
-	bpf_skb_load_bytes(skb, l4 + 13, &b, 1);
-	if ((b & (PP_TCP_SYN | PP_TCP_ACK)) != PP_TCP_SYN)
-		return;
-	bpf_skb_load_bytes(skb, address_at, &s->address, 4);
-	bpf_skb_load_bytes(skb, l4, &s->ports, 4);
-	s->at = bpf_ktime_get_ns();
-	s->identity = in->path.identity;
-	s->rate = pp_first_rate(&in->path, s->at);
-}
-
 SEC("cgroup_skb/ingress")
 int pp_ingress(struct __sk_buff *skb)
 {
@@ -242,7 +191,7 @@ int pp_ingress(struct __sk_buff *skb)
 
 	if (!st || skb->ifindex == PP_LOOPBACK_IFINDEX)
 		return PASS;
-	if (!st->nlimits[PP_INGRESS] && !st->nprefixes)
+	if (!(st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS] | st->nprefixes))
 		return PASS;
 	sk = skb->sk;
 	if (!sk || !(sk = bpf_sk_fullsock(sk)))
@@ -257,7 +206,7 @@ int pp_ingress(struct __sk_buff *skb)
 	if (in->path.gen != gen)
 		path_of_skb(skb, &in->path, gen, PP_INGRESS);
 	if (listens)
-		note_syn(skb, in);
+		note_syn(skb, sk, listener_flow(skb, sk, st), in);
 	if (!in->path.n)
 		return PASS;
 	k.now = bpf_ktime_get_ns();

@@ -35,20 +35,49 @@ struct dst_entry {
 	struct net_device *dev;
 } __ksym_struct;
 
+struct netns_ipv4 {
+	__u8 sysctl_tcp_syn_retries;
+	__u8 sysctl_tcp_syn_linear_timeouts; /* since 6.5 */
+} __ksym_struct;
+
+struct net {
+	struct netns_ipv4 ipv4;
+} __ksym_struct;
+
+struct pp_net { /* possible_net_t, which has no name of its own */
+	struct net *net;
+} __ksym_struct;
+
 struct sock_common {
 	unsigned short skc_family;
 	unsigned char skc_state;
+	struct pp_net skc_net;
 } __ksym_struct;
+
+struct socket;
 
 struct sock {
 	struct sock_common __sk_common;
 	struct dst_entry *sk_dst_cache;
+	struct socket *sk_socket;
 	struct sock_cgroup_data sk_cgrp_data;
 	unsigned long sk_max_pacing_rate;
 	int sk_rcvbuf;
+	__u32 sk_max_ack_backlog;
 } __ksym_struct;
 
-struct inet_connection_sock;
+struct pp_counter { /* atomic_t, which has no name of its own */
+	int counter;
+} __ksym_struct;
+
+struct request_sock_queue {
+	struct pp_counter qlen;
+} __ksym_struct;
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+	__u8 icsk_syn_retries; /* 0: as the network namespace has it */
+} __ksym_struct;
 
 struct minmax_sample {
 	__u32 v;
@@ -93,12 +122,14 @@ enum pp_kernel_constants {
 	PP_SO_MAX_PACING_RATE = 47,
 	PP_AF_INET6 = 10,
 	PP_SOL_TCP = 6,
+	PP_TCP_SYNCNT = 7,
 	PP_TCP_WINDOW_CLAMP = 10,
 	PP_TCP_BPF_IW = 1001,
 	PP_TCP_BPF_SNDCWND_CLAMP = 1002,
 	PP_TCP_BPF_SOCK_OPS_CB_FLAGS = 1008, /* since 6.12 */
 	PP_TCP_ESTABLISHED = 1,
 	PP_TCP_SYN_SENT = 2,
+	PP_TCP_SYN_RECV = 3,
 	PP_TCP_FIN_WAIT1 = 4,
 	PP_TCP_FIN_WAIT2 = 5,
 	PP_TCP_CLOSE = 7,

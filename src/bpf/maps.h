@@ -7,6 +7,9 @@
  */
 const volatile __u8 pp_always = 0;
 
+/* Length of the kernel's tick, ns: its timers count those. */
+const volatile __u32 pp_tick = 10000000;
+
 /* The pipes that a socket's packets cross in one direction, and what it did in each. */
 struct pp_path {
 	__u64 gen;	/* pp_state.gen that this belongs to; 0: none */
@@ -32,7 +35,8 @@ struct pp_flow {
 	__u32 shrinks; /* it was told of congestion, to shrink its window to the clamp */
 	__u8 control;  /* enum pp_control */
 	__u8 opened;   /* its unpaced first segments are over */
-	__u16 pad;
+	__u8 held;     /* its SYN is to be sent when its timer says so, not now */
+	__u8 syncnt;   /* TCP_SYNCNT as it was before that; 0: it was not changed */
 };
 
 /* What is known of one socket as a receiver. */
@@ -63,13 +67,27 @@ struct pp_link {
 	__u32 pad;
 };
 
-/* The SYN that this CPU has just received: what its SYN-ACK, which has no socket, shall say. */
-struct pp_syn {
-	__u64 at;	/* ns */
-	__u64 identity;
-	__u64 rate;	/* as pp_wire.rate */
+/* Which handshake. */
+struct pp_handshake {
 	__u32 address;	/* last 32 bits of the other end's, network order */
 	__u32 ports;	/* of the other end, of this one: network order */
+};
+
+/* What its SYN-ACK shall say. */
+struct pp_greeting {
+	__u64 identity;
+	__u64 rate;	/* as pp_wire.rate */
+};
+
+/* The SYN that this CPU has just received: its SYN-ACK has no socket. */
+struct pp_syn {
+	__u64 at;	/* ns */
+	struct pp_handshake of;
+	struct pp_greeting says;
+	__u64 wait;	/* for admission, ns */
+	__u32 pipe;	/* which makes it wait */
+	__u32 limits;	/* something limits what it receives */
+	__u32 held;	/* its SYN-ACK is to be sent when its timer says so, not now */
 };
 
 union pp_record {
@@ -141,6 +159,17 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pp_syn);
 } pp_syns SEC(".maps");
+
+/* what waits beyond these says nothing in its SYN-ACK */
+#define PP_MAX_WAITING 4096
+
+/* Of those whose SYN-ACK waits: it will be sent by a timer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PP_MAX_WAITING);
+	__type(key, struct pp_handshake);
+	__type(value, struct pp_greeting);
+} pp_waiting SEC(".maps");
 
 /* Stands in for the record of a socket that there was no memory for, either kind. */
 struct {

@@ -18,6 +18,18 @@
 #define PP_TURN_SLACK (PP_MSEC / 2)
 /* segments in a packet of an opening flow, at most: half of its initial window is 5 */
 #define PP_OPENING_MAX 10
+/*
+ * A connection that waits for admission waits so long at least: its SYN-ACK's timer is set to the
+ * wait, and the kernel gives a handshake up after 63 of those; and at most, since its client asks
+ * again after a second.
+ */
+#define PP_ADMIT_LEAST (12 * PP_MSEC)
+#define PP_ADMIT_MOST (900 * PP_MSEC)
+/* the queue that is let stand at most, beside two ticks */
+#define PP_ADMIT_STANDS (40 * PP_MSEC)
+/* under a slow limit a few segments are a long queue that says nothing */
+#define PP_ADMIT_SEGMENTS 16
+#define PP_OPEN_ROOM (40 * PP_MSEC)
 #define PP_EPOCH_MIN (10 * PP_MSEC)
 #define PP_EPOCH_MAX PP_NSEC
 /* a packet up to this length says nothing of what its flow is going to send */
@@ -209,6 +221,7 @@ static inline __u64 pp_law_pace(struct pp_pipe *p, struct pp_share *s, __u64 now
 
 	if (pp_law_born(p, s) && pp_law_young(p, s)) {
 		q = pp_law_queue(p, now);
+		q = q > p->room ? q - p->room : 0;
 		if (!pp_law_waits(s, now) && q > pp_max(PP_MSEC, 4 * pp_law_mss(p) * PP_NSEC / C))
 			pp_law_take_turn(p, s, now, q, C);
 	}

@@ -24,6 +24,7 @@ struct packet {
 	__u32 mss; /* L3 bytes of its largest segment */
 	__u32 segs;
 	__u64 queue;   /* the longest on the path */
+	__u64 room;    /* what of it is not the opening flows' matter: the least */
 	__u64 epoch;   /* and the longest epoch; looked for where that queue is long */
 	__u32 charged; /* TCP's pacing counts it */
 	__u32 unheard; /* TCP data whose sender does not hear the rate */
@@ -114,6 +115,7 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 	if (!path || !k)
 		return share;
 	k->queue = k->epoch = 0;
+	k->room = ~0ULL;
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
 		struct pp_pipe *p = pipe_at(path, i);
 
@@ -122,6 +124,7 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 		if (!in_force(p, k->now))
 			continue;
 		k->queue = pp_max(k->queue, pp_law_queue(p, k->now));
+		k->room = pp_min(k->room, p->room);
 		k->grace |= k->now < p->grace;
 		if (want == PP_WANT_QUEUE)
 			continue;

@@ -11,8 +11,10 @@
  *   ingress.h   the same for each packet that is received
  *   tcp.h       tells each TCP connection its rate, at every RTT sample; the iterator does so for
  *               those already there
+ *   end.h       a connection's end, in the pipes of its path
  *   feedback.h  tells the sender at the other end its rate, and hears what the other end tells
  *   window.h    holds a sender that does not hear
+ *   syn.h       lets connections wait for admission while more open than the limit lets through
  *   sockopt.h   keeps an application from lifting the pace, and honours what it asked for
  *
  * Who writes what. User space: configuration of a pipe, pp_slots, pp_prefixes, pp_state.gen,
@@ -39,10 +41,12 @@
 #include "maps.h"
 #include "path.h"
 #include "packet.h"
+#include "syn.h"
 #include "ingress.h"
 #include "window.h"
 #include "egress.h"
 #include "feedback.h"
+#include "end.h"
 #include "tcp.h"
 #include "sockopt.h"
 

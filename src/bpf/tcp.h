@@ -10,6 +10,9 @@
  */
 #pragma once
 
+/* us, twice which is less than the least wait anyway */
+#define PP_FAR (PP_ADMIT_LEAST / 2 / PP_USEC)
+
 /* of a segment, at most: IPv6, TCP and its options */
 #define PP_HEADERS 100ULL
 
@@ -21,7 +24,7 @@ enum pp_sockops_flags {
 
 /* What is known of a connection, and what it shall have: 0 for no pace, no clamp. */
 struct order {
-	__u64 told; /* by the other end; ~0: nothing */
+	__u64 told;  /* by the other end; ~0: nothing */
 	__u32 fresh; /* before our first data */
 	__u32 srtt_us;
 	__u32 min_rtt_us;
@@ -71,7 +74,7 @@ __noinline int pp_order_of(struct pp_flow *f, struct order *o)
  */
 #define OBEY(sk, f, o)                                                                             \
 	({                                                                                         \
-		__u32 __r = (o)->rate				 ? (o)->rate                       \
+		__u32 __r = (o)->rate                            ? (o)->rate                       \
 			    : (f)->app_cap && (f)->app_cap < ~0U ? (__u32)(f)->app_cap             \
 								 : ~0U;                            \
 		int __w = (o)->window ? (o)->window : PP_UNLIMITED, __err = 0;                     \
@@ -112,8 +115,8 @@ static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, 
 	}
 	f->control = o.rate ? PP_HELD : PP_FREE;
 	if (!o.rate && !pp_always)
-		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags &
-						       ~BPF_SOCK_OPS_RTT_CB_FLAG);
+		bpf_sock_ops_cb_flags_set(ctx,
+					  ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
 /*
@@ -131,6 +134,21 @@ static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, __u64 gen)
 {
 	remember_cap(tp, f);
 	return path_of_sock(tp, &f->path, gen, PP_EGRESS);
+}
+
+/* A connection has opened, with one so far away. What is near needs no note. */
+__noinline int pp_note_far(struct pp_path *path, __u32 us)
+{
+	if (!path || us < PP_FAR)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		pp_law_far(p, us);
+	}
+	return 0;
 }
 
 /* As a sender: its path, and what it may send. Returns the callbacks that it needs. */
@@ -155,6 +173,7 @@ static __always_inline int begin_flow(struct bpf_sock_ops *ctx, struct bpf_sock 
 	look_up(tp, f, st->gen);
 	if (f->path.local || (!f->path.n && told(l) == ~0ULL))
 		return 0;
+	pp_note_far(&f->path, BPF_CORE_READ(tp, srtt_us) >> 3);
 	pace(ctx, sk, f, l);
 	iw = f->window;
 	if (iw && iw < PP_UNPACED)
@@ -175,12 +194,14 @@ static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp
 		event(PP_EVENT_NO_STORAGE);
 		return 0;
 	}
+	/* a child has its listener's record */
 	__builtin_memset(in->path.share, 0, sizeof(in->path.share));
-	in->window = 0;
-	in->hold_at = 0;
+	in->vt = in->bytes = in->hold_at = 0;
+	in->window = in->withheld = in->ahead_us = 0;
 	in->rtt_us = pp_min(BPF_CORE_READ(tp, srtt_us) >> 3, PP_EPOCH_MAX / PP_USEC);
 	in->paced = l && l->takes_part;
 	path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
+	pp_note_far(&in->path, in->rtt_us);
 	return in->path.n && !in->path.local ? PP_CALLBACKS_IN : 0;
 }
 
@@ -189,10 +210,14 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_soc
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	int flags = pp_always ? PP_CALLBACKS | PP_CALLBACKS_IN : 0;
+	struct pp_flow *f;
 	struct pp_link *l;
 
 	if (!tp)
 		return;
+	f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
+	if (f)
+		restore_syncnt(ctx, f);
 	l = meet(ctx, sk, st);
 	if (l)
 		flags |= BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG |
@@ -205,28 +230,13 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_soc
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
 }
 
-/* The connection ends: it is none of those that share its pipes any more. */
-__noinline int pp_leave(struct pp_path *path)
-{
-	if (!path)
-		return 0;
-	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
-		struct pp_pipe *p = pipe_at(path, i);
-
-		if (!p)
-			break;
-		pp_law_leave(p, &path->share[i]);
-	}
-	return 0;
-}
-
 /* A round trip was measured, or the other end has said another rate: the pace follows. */
 static __always_inline void repace(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 				   struct pp_state *st, struct pp_link *l)
 {
 	int create = st->nlimits[PP_EGRESS] || told(l) != ~0ULL;
-	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, sk, 0,
-					       create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	struct pp_flow *f =
+		bpf_sk_storage_get(&pp_flows, sk, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	struct tcp_sock *tp;
 
 	if (!f)
@@ -257,36 +267,10 @@ static __always_inline void on_option(struct bpf_sock_ops *ctx, struct bpf_sock 
 	repace(ctx, sk, st, l);
 }
 
-/* Does it leave these states, a bit for each? */
-static __always_inline int ends_in(__u32 from, __u32 to, __u32 states)
-{
-	return from < 32 && to < 32 && states & 1U << from && !(states & 1U << to);
-}
-
-/*
- * The connection goes from one state to another. It ends as a sender when its FIN is acknowledged,
- * and all before it with that: what was written before close() may still be to be sent. As a
- * receiver it ends when the FIN of the other end has come.
- */
-static __always_inline void on_state(struct bpf_sock *sk, __u32 from, __u32 to)
-{
-	__u32 sends = 1 << PP_TCP_ESTABLISHED | 1 << PP_TCP_CLOSE_WAIT | 1 << PP_TCP_FIN_WAIT1 |
-		      1 << PP_TCP_LAST_ACK;
-	__u32 receives = 1 << PP_TCP_ESTABLISHED | 1 << PP_TCP_FIN_WAIT1 | 1 << PP_TCP_FIN_WAIT2;
-
-	struct pp_inflow *in;
-	struct pp_flow *f;
-
-	if (ends_in(from, to, sends) && (f = bpf_sk_storage_get(&pp_flows, sk, 0, 0)))
-		pp_leave(&f->path);
-	if (ends_in(from, to, receives) && (in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0)))
-		pp_leave(&in->path);
-}
-
 static __always_inline void want_options(struct bpf_sock_ops *ctx)
 {
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags |
-					       BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	bpf_sock_ops_cb_flags_set(ctx,
+				  ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 }
 
 SEC("sockops")
@@ -304,6 +288,16 @@ int pp_sockops(struct bpf_sock_ops *ctx)
 		return 1;
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
 		write(ctx, st);
+		return 1;
+	case BPF_SOCK_OPS_TIMEOUT_INIT:
+		if (!sk)
+			set_timeout(ctx);
+		else if (st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS])
+			set_syn_timeout(ctx, sk, st);
+		return 1;
+	case BPF_SOCK_OPS_RWND_INIT:
+		if (st->nlimits[PP_INGRESS] && !is_known(ctx))
+			first_window(ctx, st);
 		return 1;
 	}
 	if (!sk)
@@ -418,8 +412,8 @@ static __always_inline int iter_out(struct tcp_sock *tp, struct pp_state *st)
 	struct pp_link *l = bpf_sk_storage_get(&pp_links, tp, 0, 0);
 	struct order o = { .told = told(l), .fresh = l && l->fresh };
 	int create = st->nlimits[PP_EGRESS] || o.told != ~0ULL, callbacks = 1;
-	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, tp, 0,
-					       create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	struct pp_flow *f =
+		bpf_sk_storage_get(&pp_flows, tp, 0, create ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 
 	if (!f)
 		return 0;

@@ -99,6 +99,41 @@ static __always_inline void hold(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 		bpf_setsockopt(ctx, PP_SOL_TCP, PP_TCP_WINDOW_CLAMP, &w, sizeof(w));
 }
 
+/* The record of a connection as a receiver, if anything limits receivers, with its path. */
+static __always_inline struct pp_inflow *inflow_of_tcp(struct bpf_sock *sk, struct pp_state *st)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct pp_inflow *in = bpf_sk_storage_get(
+		&pp_inflows, sk, 0, st->nlimits[PP_INGRESS] ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+
+	if (in && tp && in->path.gen != st->gen)
+		path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
+	return in;
+}
+
+/*
+ * A connection begins, with a host that takes no part: what it may send before it is acknowledged.
+ * No less than senders begin with, and not the 64 kB that the kernel would grant.
+ */
+static __always_inline void first_window(struct bpf_sock_ops *ctx, struct pp_state *st)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct pp_handshake h = handshake_of(ctx);
+	struct pp_inflow *in;
+	struct pp_syn *s;
+	__u32 zero = 0;
+
+	if (sk) {
+		in = inflow_of_tcp(sk, st);
+		if (in && pp_limits(&in->path))
+			ctx->reply = PP_FIRST_SEGMENTS;
+		return;
+	}
+	s = bpf_map_lookup_elem(&pp_syns, &zero);
+	if (s && s->limits && is_of(s, &h))
+		ctx->reply = PP_FIRST_SEGMENTS;
+}
+
 /*
  * A packet on its way out: is it an ACK, and no more, for a sender that is ahead of its share? IPv6
  * extension headers are not looked for.
@@ -112,7 +147,7 @@ static __always_inline int withhold(struct __sk_buff *skb, struct bpf_sock *sk)
 	if (sk->protocol != IPPROTO_TCP || sk->state != PP_TCP_ESTABLISHED || skb->len > PP_CONTROL)
 		return 0;
 	in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0);
-	if (!in || in->paced || !in->path.n || !in->window)
+	if (!in || in->paced || !in->path.n || !in->window || in->bytes <= PP_FIRST_WINDOW)
 		return 0;
 	if ((__s64)(in->vt - bpf_ktime_get_ns()) <= (__s64)ahead_of(in))
 		return 0;

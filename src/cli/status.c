@@ -24,6 +24,7 @@ static const struct pp_col cols[] = {
 	{ "refused_queue", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "refused_opening", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "refused_hard", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "delayed", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "marked", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "unheard", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "set_by", NULL, PP_STR, PP_ALIGN_TYPE },
@@ -55,6 +56,7 @@ static void add_row(struct report *rep, const struct pp_sample *s)
 	c[i++] = pp_cell_num(s->refused);
 	for (int why = 0; why < PP_N_REFUSAL; why++)
 		c[i++] = pp_cell_num(s->now.refused[why]);
+	c[i++] = pp_cell_num(s->now.delayed);
 	c[i++] = pp_cell_num(s->now.marked);
 	c[i++] = pp_cell_num(s->now.unheard);
 	c[i++] = pp_cell_str(s->now.owner == PP_OWNER_AGENT ? "agent" : "command");

@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "base/base.h"
 #include "kernel/datapath.h"
@@ -206,6 +207,14 @@ static int reuse_maps(const struct pp_datapath *d, struct bpf_object *obj)
 	return 0;
 }
 
+/* Length of the kernel's tick, ns: what its coarse clock goes on by. */
+static __u32 tick(void)
+{
+	struct timespec ts;
+
+	return clock_getres(CLOCK_MONOTONIC_COARSE, &ts) ? 10000000 : ts.tv_nsec;
+}
+
 static int load_skeleton(const struct pp_datapath *d, struct podpace_bpf **ret, struct pp_err *e)
 {
 	struct rlimit memlock = { RLIM_INFINITY, RLIM_INFINITY };
@@ -223,6 +232,7 @@ static int load_skeleton(const struct pp_datapath *d, struct podpace_bpf **ret, 
 		if (!skel)
 			return explain_load(-errno, e);
 		skel->rodata->pp_always = always;
+		skel->rodata->pp_tick = tick();
 		bpf_program__set_autoload(skel->progs.pp_rmdir, attempt == 0);
 		r = reuse_maps(d, skel->obj);
 		if (!r)

@@ -227,8 +227,9 @@ still "nine limits in the other direction"
 # limit makes them (abi.h), fill it; made by limit itself they would take half a minute.
 if command -v bpftool >/dev/null; then
 	mkdir "$LAB_CGROUP2$(lab_cgroup many)"
+	size=$(bpftool -j map show pinned "$(pins)/pp_pipes" | jq .bytes_value)
 	(cd "$LAB_CGROUP2$(lab_cgroup many)" && mkdir {1..4088} && stat -c %i {1..4088}) |
-		awk -v pins="$(pins)" '
+		awk -v pins="$(pins)" -v size="$size" '
 		function bytes(x, n, s) {
 			for (s = ""; n--; x = int(x / 256))
 				s = s " " x % 256
@@ -237,7 +238,7 @@ if command -v bpftool >/dev/null; then
 		{
 			pipe = NR + 1000
 			print "map update pinned " pins "/pp_pipes key" bytes(pipe, 4) " value" \
-				bytes(1000, 8) bytes($1, 8) bytes(0, 240)
+				bytes(1000, 8) bytes($1, 8) bytes(0, size - 16)
 			print "map update pinned " pins "/pp_slots key" bytes($1, 8) " value" \
 				bytes(pipe, 4) bytes(0, 12)
 		}' >"$LAB_TMP/batch"

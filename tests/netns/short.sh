@@ -17,7 +17,9 @@ short() {
 	lab_traffic a b 4 --short "$3" --bytes "$4" --cc "$6"
 	is_share "$name" "$(jq .wire.rate_bps "$LAB_RECEIVE")" "$2" "$5" 102
 	is "$name: failed" "$(jq .short.failed "$LAB_SEND")" 0
-	is "$name: timeouts" "$(jq .timeouts "$LAB_SEND")" 0
+	is "$name: timeouts" "$(jq '.timeouts - .syn_timeouts' "$LAB_SEND")" 0
+	is_between "$name: SYNs sent again" "$(jq .syn_timeouts "$LAB_SEND")" 0 \
+		"$(pp status -o json | jq '.limits[0].delayed')"
 	# each of so many at a time; twice that, and 50 ms
 	most=$(awk -v n="$3" -v bytes="$4" -v bps="$(bits "$2")" \
 		'BEGIN { printf "%d", 2000 * n * bytes * 8 / bps + 50 }')

@@ -12,6 +12,8 @@ enum {
 #define OPEN_LAST (95 * PP_MSEC)
 #define HARD_QUEUE (100 * PP_MSEC)
 #define LAST_QUEUE PP_NSEC
+/* HZ=250 */
+#define TICK (4 * PP_MSEC)
 
 static struct pp_pipe *pipe_at(struct sim *s, const struct sim_flow *f, __u32 i)
 {
@@ -36,20 +38,30 @@ static int refused_hard(struct sim *s, struct sim_flow *f, __u64 queue)
 	return queue > LAST_QUEUE + 8 * epoch || (queue > 8 * epoch && f->out);
 }
 
-static int police(struct sim *s, struct sim_flow *f, __u32 segs)
+static int refused_opening(struct sim *s, struct sim_flow *f, __u32 segs)
 {
-	__u64 queue = 0;
-
 	for (__u32 i = 0; i < SIM_PIPES; i++)
 		if (pipe_at(s, f, i))
+			s->pipe[i].refused[PP_REFUSED_OPENING] += segs;
+	return 0;
+}
+
+static int police(struct sim *s, struct sim_flow *f, __u32 segs)
+{
+	__u64 queue = 0, room = ~0ULL;
+
+	for (__u32 i = 0; i < SIM_PIPES; i++)
+		if (pipe_at(s, f, i)) {
 			queue = pp_max(queue, pp_law_queue(&s->pipe[i], s->now));
+			room = pp_min(room, s->pipe[i].room);
+		}
 	f->charged = 1;
 	if (!f->opened) {
 		f->charged = f->segs_out >= UNPACED;
 		if (f->segs_out >= UNPACED + segs)
 			f->opened = f->charged = 1;
-		else if (queue > OPEN_LAST || (queue > OPEN_QUEUE && f->out))
-			return 0;
+		else if (queue > OPEN_LAST || (queue > OPEN_QUEUE + room && f->out))
+			return refused_opening(s, f, segs);
 	}
 	return !refused_hard(s, f, queue);
 }
@@ -107,6 +119,20 @@ void sim_datapath_order(struct sim *s, struct sim_flow *f)
 		f->cwnd = pp_min(f->cwnd, window);
 	f->shrinks = 0;
 	f->window = window;
+}
+
+/* By the kernel's timer: it may be up to a tick early. */
+__u64 sim_datapath_admit(struct sim *s, struct sim_flow *f)
+{
+	__u64 wait = 0;
+
+	for (__u32 i = 0; i < SIM_PIPES; i++) {
+		struct pp_pipe *p = pipe_at(s, f, i);
+
+		if (p)
+			wait = pp_max(wait, pp_law_admit(p, s->now, TICK, 0));
+	}
+	return wait ? ((s->now + wait) / TICK + 1) * TICK - s->now : 0;
 }
 
 void sim_datapath_leave(struct sim *s, struct sim_flow *f)

@@ -140,6 +140,8 @@ static void tap_phase(const struct sim *s, __u32 phase)
 		 "worst 100 ms %.0f %%, refused %llu",
 		 c->name, phases, 100 * r->y[0], 100 * r->lowest, 100 * r->highest, r->settle,
 		 r->jain, r->least, 100 * r->worst, r->refused);
+	if (c->group[1].flows && c->group[0].app == SIM_SHORT)
+		printf("# the long flows get %.1f %%\n", 100 * r->group[1] / c->rate[0][0]);
 	report(settled && filled && fair, line, c->todo_phases & 1 << phase ? c->todo : NULL);
 	if (!settled || !filled || !fair)
 		printf("#   failed:%s%s%s\n", settled ? "" : " settling", filled ? "" : " rate",

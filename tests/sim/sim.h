@@ -25,11 +25,16 @@ enum {
 	SIM_BIN = 10,     /* ms: bins of the worst 100 ms */
 };
 
+#define KBIT 1000ULL
+#define MBIT 1000000ULL
+#define GBIT 1000000000ULL
+#define LAN 100 * PP_USEC, 1 * PP_MSEC
+
 #define SIM_NONE (~0U)
 #define SIM_START (1000 * PP_NSEC) /* the clock does not begin at 0: neither does the kernel's */
 
 enum sim_cc { SIM_CUBIC, SIM_BBR };
-enum sim_app { SIM_BULK, SIM_DEMAND, SIM_ONOFF, SIM_SHORT };
+enum sim_app { SIM_BULK, SIM_DEMAND, SIM_ONOFF, SIM_SHORT, SIM_KEPT };
 enum sim_event {
 	SIM_OPEN,
 	SIM_ARRIVE,
@@ -38,6 +43,7 @@ enum sim_event {
 	SIM_PROBE,
 	SIM_WRITE,
 	SIM_STOP,
+	SIM_FLIP,
 	SIM_PHASE,
 	SIM_N_EVENT
 };
@@ -50,16 +56,19 @@ struct sim_group {
 	__u32 mss;     /* payload of a full segment */
 	__u64 rtt_min; /* each flow has its own, spread evenly between the logarithms of the two */
 	__u64 rtt_max;
-	__u64 demand;      /* SIM_DEMAND: bytes/s */
-	__u64 size;        /* SIM_SHORT: payload of a connection; each is followed by the next */
+	__u64 demand; /* SIM_DEMAND: bytes/s */
+	/* SIM_SHORT: payload of a connection; each is followed by the next. SIM_KEPT: of an answer
+	 */
+	__u64 size;
 	__u32 size_max;    /* SIM_SHORT: if set, sizes are spread evenly up to it */
 	__u32 on, off;     /* SIM_ONOFF: epochs */
 	__u32 from, until; /* phases in which the group runs; until 0: to the end */
 	__u32 pipes;       /* mask */
-	__u64 want;   /* L3 bytes/s that the group is to get, in the last phase; 0: not checked */
-	__u8 at_once; /* all open at the same moment */
-	__u8 alike;   /* its flows are to get the same as all other flows of such groups */
-	__u8 unpaced; /* obeys the window alone */
+	__u64 want;    /* L3 bytes/s that the group is to get, in the last phase; 0: not checked */
+	__u8 at_once;  /* all open at the same moment */
+	__u8 alike;    /* its flows are to get the same as all other flows of such groups */
+	__u8 unpaced;  /* obeys the window alone */
+	__u8 admitted; /* SIM_SHORT: servers, whose connections wait for admission */
 };
 
 enum sim_check {
@@ -73,11 +82,13 @@ struct sim_case {
 	struct sim_group group[SIM_GROUPS];
 	/* bytes/s; 0 in phase 0: no such pipe, in later phases: as before */
 	__u64 rate[SIM_PHASES][SIM_PIPES];
+	__u64 flip;       /* bytes/s: the other limit, if it changes all the time */
+	__u64 flip_every; /* ns */
 	__u32 phases;
-	__u32 epochs;     /* measured in each phase, after those it may take to settle */
-	__u32 checks;     /* enum sim_check */
-	__u64 cap;        /* what the flows can send at most, if less than the limit; 0: more */
-	const char *todo; /* why it is known to fail */
+	__u32 epochs;      /* measured in each phase, after those it may take to settle */
+	__u32 checks;      /* enum sim_check */
+	__u64 cap;         /* what the flows can send at most, if less than the limit; 0: more */
+	const char *todo;  /* why it is known to fail */
 	__u32 todo_phases; /* mask: where */
 };
 
@@ -85,7 +96,7 @@ struct sim_skb {
 	__u64 sent;
 	/* of the flow, when this was sent: BBR's rate sample */
 	__u64 delivered, delivered_at, first_sent;
-	__u32 len;          /* payload */
+	__u32 len; /* payload */
 	__u32 segs;
 	__u32 next;
 	__u32 app_limited;
@@ -108,8 +119,8 @@ struct sim_flow {
 	struct pp_share share[SIM_PIPES];
 	__u64 rtt, last_ack_at;
 	__u32 window; /* clamp, segments */
-	__u8 open, charged, opened, shrinks, delack_armed, send_armed, probe_armed, app_limited,
-		limited;
+	__u8 open, asked, charged, opened, shrinks, delack_armed, send_armed, probe_armed,
+		app_limited, limited;
 	__u64 max_rate; /* pace that was set */
 	/* tcp_sock */
 	__u64 pace, wstamp, srtt_us, min_rtt_us;
@@ -189,6 +200,7 @@ void sim_bins_add(struct sim_bins *b, __u64 t, __u64 bytes);
 /* datapath.c: what src/bpf does with a packet, 0 if it refuses it, and at an RTT sample */
 __u32 sim_datapath_send(struct sim *s, struct sim_flow *f, __u64 payload, __u32 segs);
 void sim_datapath_order(struct sim *s, struct sim_flow *f);
+__u64 sim_datapath_admit(struct sim *s, struct sim_flow *f);
 void sim_datapath_leave(struct sim *s, struct sim_flow *f);
 
 /* tcp.c */
@@ -209,8 +221,15 @@ __u64 sim_random(struct sim *s, __u64 below);
 void sim_drained(struct sim *s, struct sim_flow *f);
 void sim_accepted(struct sim *s, struct sim_flow *f, __u64 len);
 
-/* cases.c: all cases, in an array that lives as long as the program */
+/* cases.c: all cases, in an array that lives as long as the program; rates in bits/s */
 struct sim_case *sim_cases(__u32 *ret_n);
+__attribute__((format(printf, 2, 3))) struct sim_case *sim_add(__u64 bits, const char *fmt, ...);
+struct sim_group *sim_bulk(struct sim_case *c, __u32 flows, enum sim_cc cc, __u32 mss,
+			   __u64 rtt_min, __u64 rtt_max);
+const char *sim_rate_name(__u64 bits);
+
+/* hard.c: the cases of tests/netns/hard.sh and many.sh */
+void sim_hard(void);
 
 /* judge.c: results of a run that is over, in TAP */
 void sim_judge_phase(struct sim *s);

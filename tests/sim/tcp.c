@@ -225,6 +225,12 @@ static void acknowledge(struct sim *s, struct sim_flow *f)
 	sim_tcp_send(s, f);
 }
 
+/* The last of an answer: the next request acknowledges it. */
+static int is_answer(const struct sim_flow *f, __u32 i)
+{
+	return f->group->app == SIM_KEPT && i == f->tail && f->seq == f->supply;
+}
+
 /* A packet and the ACK that it makes have both travelled: the receiver's delay is added here, which
  * is the same. */
 void sim_tcp_arrive(struct sim *s, struct sim_flow *f)
@@ -235,7 +241,7 @@ void sim_tcp_arrive(struct sim *s, struct sim_flow *f)
 		i = s->skb[i].next;
 	f->arrived++;
 	f->pending += s->skb[i].segs;
-	if (f->pending >= 2 || f->quick) {
+	if (f->pending >= 2 || f->quick || is_answer(f, i)) {
 		f->quick -= !!f->quick;
 		acknowledge(s, f);
 	} else if (!f->delack_armed) {

@@ -79,6 +79,10 @@ static void start_phase(struct sim *s)
 	sim_bins_start(&s->worst, s->now, SIM_BIN * PP_MSEC,
 		       (s->phase_end - s->now) / (SIM_BIN * PP_MSEC) + 1);
 	sim_heap_add(&s->heap, s->phase_end, SIM_NONE, SIM_PHASE);
+	if (c->flip) {
+		r->C = (c->rate[0][0] + c->flip) / 2;
+		sim_heap_add(&s->heap, s->now + c->flip_every, SIM_NONE, SIM_FLIP);
+	}
 }
 
 static void add_group(struct sim *s, const struct sim_group *g)
@@ -120,6 +124,21 @@ static void toggle(struct sim *s, struct sim_flow *f)
 		     index_of(s, f), SIM_WRITE);
 }
 
+/* The next request has come. */
+static void answer(struct sim_flow *f)
+{
+	f->asked = 0;
+	f->supply += f->group->size;
+}
+
+static void flip(struct sim *s)
+{
+	__u64 one = s->c->rate[0][0];
+
+	s->pipe[0].rate = s->pipe[0].rate == one ? s->c->flip : one;
+	sim_heap_add(&s->heap, s->now + s->c->flip_every, SIM_NONE, SIM_FLIP);
+}
+
 static void open_flow(struct sim *s, struct sim_flow *f)
 {
 	const struct sim_group *g = f->group;
@@ -127,24 +146,34 @@ static void open_flow(struct sim *s, struct sim_flow *f)
 	f->supply = ~0ULL;
 	if (g->app == SIM_SHORT)
 		f->supply = g->size_max ? g->size + sim_random(s, g->size_max - g->size) : g->size;
+	if (g->app == SIM_KEPT)
+		f->supply = g->size;
 	if (g->app == SIM_DEMAND) {
 		f->supply = g->mss;
 		sim_heap_add(&s->heap, s->now + sim_random(s, PP_MSEC), index_of(s, f), SIM_WRITE);
 	}
-	if (g->app == SIM_ONOFF)
-		sim_heap_add(&s->heap,
-			     s->now +
-				     (g->on / 2 + sim_random(s, g->on)) * s->result[s->phase].epoch,
-			     index_of(s, f), SIM_WRITE);
+	if (g->app == SIM_ONOFF) {
+		__u64 first = g->at_once ? g->on : g->on / 2 + sim_random(s, g->on);
+
+		sim_heap_add(&s->heap, s->now + first * s->result[s->phase].epoch, index_of(s, f),
+			     SIM_WRITE);
+	}
 	sim_tcp_open(s, f);
 }
 
-/* A short connection ends when its last byte is acknowledged, and its client opens the next. */
+/*
+ * A short connection ends when its last byte is acknowledged, and its client opens the next. One
+ * that is kept gets the next request.
+ */
 void sim_drained(struct sim *s, struct sim_flow *f)
 {
-	if (f->group->app != SIM_SHORT)
-		return;
 	if (f->out)
+		return;
+	if (f->group->app == SIM_KEPT && !f->asked) {
+		f->asked = 1;
+		sim_heap_add(&s->heap, s->now + f->rtt, index_of(s, f), SIM_WRITE);
+	}
+	if (f->group->app != SIM_SHORT)
 		return;
 	sim_datapath_leave(s, f);
 	f->open = 0;
@@ -189,13 +218,23 @@ static int next_phase(struct sim *s)
 	return 1;
 }
 
+/* Is the connection to wait, for the first time? */
+static int waits(struct sim *s, struct sim_flow *f, __u32 again)
+{
+	__u64 wait = f->group->admitted && !again ? sim_datapath_admit(s, f) : 0;
+
+	if (wait)
+		sim_heap_add(&s->heap, s->now + wait, index_of(s, f), SIM_OPEN | 1 << 8);
+	return wait > 0;
+}
+
 static int handle(struct sim *s, const struct sim_heap_entry *e)
 {
 	struct sim_flow *f = &s->flow[e->flow];
 
 	switch ((enum sim_event)(e->what & 0xff)) {
 	case SIM_OPEN:
-		if (runs(f->group, s->phase))
+		if (runs(f->group, s->phase) && !waits(s, f, e->what >> 8))
 			open_flow(s, f);
 		break;
 	case SIM_ARRIVE:
@@ -215,6 +254,8 @@ static int handle(struct sim *s, const struct sim_heap_entry *e)
 	case SIM_WRITE:
 		if (f->group->app == SIM_DEMAND)
 			write_demand(s, f);
+		else if (f->group->app == SIM_KEPT)
+			answer(f);
 		else
 			toggle(s, f);
 		sim_tcp_send(s, f);
@@ -222,6 +263,9 @@ static int handle(struct sim *s, const struct sim_heap_entry *e)
 	case SIM_STOP:
 		f->open = 0;
 		sim_datapath_leave(s, f);
+		break;
+	case SIM_FLIP:
+		flip(s);
 		break;
 	default:
 		return next_phase(s);

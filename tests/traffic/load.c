@@ -11,7 +11,6 @@
 
 #include "traffic.h"
 
-#define IDLE_PERIOD_NS	(200 * NS_PER_MS)
 #define UDP_TICK_NS	NS_PER_MS
 #define UDP_PACKET	1400	/* L3 bytes, less where the path's MTU is below */
 #define UDP_BURST_NS	(4 * NS_PER_MS)	/* at its rate: what it sends at once, at most */
@@ -79,14 +78,15 @@ void *probe_run(void *load)
 	return NULL;
 }
 
-/* Each connection sends a little every 200 ms, spread evenly over the connections. */
+/* Each connection sends a little once a period, spread evenly over the connections. */
 void *idle_run(void *load)
 {
 	struct load *l = load;
 	static const char message[SMALL_BYTES];
+	int64_t period = l->o->idle_ms * NS_PER_MS;
 
 	for (uint64_t turn = 0;; turn++) {
-		int64_t at = l->start + (int64_t)(turn * IDLE_PERIOD_NS / l->fd_count);
+		int64_t at = l->start + (int64_t)(turn * period / l->fd_count);
 		int fd = l->fds[turn % l->fd_count];
 
 		if (at >= l->stop)

@@ -8,12 +8,14 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,6 +34,7 @@ struct stream {
 	double connect_ms;
 	uint32_t syn_retrans;
 	double credit;			/* payload bytes that --flow-rate allows */
+	int64_t ticks, behind;		/* and what TCP had not sent of it, summed over the ticks */
 };
 
 struct sender {
@@ -152,6 +155,17 @@ static void stream_write(struct sender *s, struct stream *t)
 		stream_fail(s, t, errno);
 }
 
+/* What was written at the ticks before and has not left yet: the stream is late by that. */
+static void note_behind(struct stream *t)
+{
+	int unsent;
+
+	if (ioctl(t->fd, SIOCOUTQNSD, &unsent))
+		err(1, "SIOCOUTQNSD");
+	t->behind += unsent;
+	t->ticks++;
+}
+
 /* Opens, starts and pauses what goes by the clock. */
 static void tick(struct sender *s, int64_t now)
 {
@@ -170,6 +184,8 @@ static void tick(struct sender *s, int64_t now)
 			stream_open(s, t);
 		if (!t->connected)
 			continue;
+		if (o->flow_bps > 0)
+			note_behind(t);
 		/* What was not sent is not saved up beyond 20 ms: the rate is a rate. */
 		t->credit += earned;
 		if (t->credit > o->flow_bps / 8 / 50)
@@ -258,6 +274,7 @@ static const char *const spurious_names[][2] = {
 	{ "full_undos", "TCPFullUndo" },	{ "partial_undos", "TCPPartialUndo" },
 	{ "dsack_undos", "TCPDSACKUndo" },	{ "loss_undos", "TCPLossUndo" },
 	{ "timeouts", "TCPTimeouts" },		/* these are not spurious */
+	{ "syn_timeouts", "TCPSynRetrans" },	/* of them; a handshake that waits has one */
 };
 enum { N_SPURIOUS = sizeof(spurious_names) / sizeof(spurious_names[0]) };
 
@@ -267,7 +284,13 @@ static void spurious_count(json_int_t counts[N_SPURIOUS])
 		counts[i] = tcp_counter(spurious_names[i][1]) - counts[i];
 }
 
-static json_t *stream_report(struct stream *t, json_int_t sums[4])
+/* How late a stream of --flow-rate was on average: its unsent bytes, at its rate. */
+static double behind_ms(const struct sender *s, const struct stream *t)
+{
+	return t->ticks ? (double)t->behind / t->ticks * 8e3 / s->o->flow_bps : 0;
+}
+
+static json_t *stream_report(const struct sender *s, struct stream *t, json_int_t sums[4])
 {
 	struct tcp_info info;
 	json_int_t segments, values[4];
@@ -283,11 +306,12 @@ static json_t *stream_report(struct stream *t, json_int_t sums[4])
 	values[3] = info.tcpi_data_segs_out;
 	for (int i = 0; i < 4; i++)
 		sums[i] += values[i];
-	return json_pack("{s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:i, s:i, s:i, s:I, s:s}",
+	return json_pack("{s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:f, s:i, s:i, s:i, s:I, s:s}",
 			 "bytes_acked", values[0], "bytes_retrans", values[1],
 			 "segs_retrans", values[2], "data_segs_out", values[3],
 			 "total_retrans", info.tcpi_total_retrans, "syn_retrans", t->syn_retrans,
-			 "connect_ms", t->connect_ms, "rtt_us", info.tcpi_rtt,
+			 "connect_ms", t->connect_ms, "behind_ms", behind_ms(s, t),
+			 "rtt_us", info.tcpi_rtt,
 			 "min_rtt_us", info.tcpi_min_rtt, "cwnd", info.tcpi_snd_cwnd,
 			 "pacing_rate_bps", (json_int_t)(info.tcpi_pacing_rate == UINT64_MAX ? -1 :
 							 (json_int_t)info.tcpi_pacing_rate * 8),
@@ -309,7 +333,7 @@ static json_t *streams_report(struct sender *s)
 		socklen_t cc_len = sizeof(cc) - 1, mss_len = sizeof(mss);
 
 		failed += t->error != 0;
-		json_array_append_new(array, stream_report(t, sums));
+		json_array_append_new(array, stream_report(s, t, sums));
 		if (t->fd < 0)
 			continue;
 		if (!mss) {

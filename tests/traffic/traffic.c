@@ -16,9 +16,9 @@
 static const char usage[] =
 	"usage: traffic receive --port P [--seconds N] [--from S] [--to S] [--series] [--keep]\n"
 	"       traffic send --to ADDR --port P [--flows N] [--seconds S] [--cc NAME]\n"
-	"                    [--family 4|6] [--probe HZ] [--idle N] [--udp BITRATE]\n"
-	"                    [--flow-rate BITRATE] [--on MS --off MS] [--stagger MS] [--open-now]\n"
-	"                    [--short CLIENTS --bytes N]\n"
+	"                    [--family 4|6] [--probe HZ] [--idle N [--idle-every MS]]\n"
+	"                    [--udp BITRATE] [--flow-rate BITRATE] [--on MS --off MS]\n"
+	"                    [--stagger MS] [--open-now] [--short CLIENTS --bytes N]\n"
 	"       traffic delay --from NETNS --to NETNS --device NAME --rtt MS\n"
 	"\n"
 	"receive listens on P (bulk), P+1 (echo), P+2 (UDP) and P+3 (near-idle). It ends by\n"
@@ -29,6 +29,7 @@ static const char usage[] =
 	"--open-now starts each as soon as it is connected; --stagger puts time between starts\n"
 	"(with --open-now: between connects). --udp is in L3 bits/s, --flow-rate in payload\n"
 	"bits/s of each flow; k, M and G are decimal.\n"
+	"Each of the near-idle connections sends 100 bytes every --idle-every ms (200).\n"
 	"--short adds clients that open one connection of --bytes after another.\n"
 	"delay makes a TUN device in each of two network namespaces, and what enters one leaves\n"
 	"the other half of --rtt later, until SIGTERM.\n";
@@ -99,14 +100,15 @@ static void resolve(struct send_options *o, const char *to, int port)
 static int run_send(int argc, char **argv)
 {
 	enum { TO = 1, PORT, FLOWS, SECONDS, CC, FAMILY, PROBE, IDLE, UDP, RATE, ON, OFF, STAGGER,
-	       NOW, SHORT, BYTES };
+	       NOW, SHORT, BYTES, EVERY };
 	static const struct option names[] = {
 		{ "to", required_argument, NULL, TO }, { "port", required_argument, NULL, PORT },
 		{ "flows", required_argument, NULL, FLOWS }, { "cc", required_argument, NULL, CC },
 		{ "seconds", required_argument, NULL, SECONDS },
 		{ "family", required_argument, NULL, FAMILY },
 		{ "probe", required_argument, NULL, PROBE },
-		{ "idle", required_argument, NULL, IDLE }, { "udp", required_argument, NULL, UDP },
+		{ "idle", required_argument, NULL, IDLE },
+		{ "idle-every", required_argument, NULL, EVERY }, { "udp", required_argument, NULL, UDP },
 		{ "flow-rate", required_argument, NULL, RATE },
 		{ "on", required_argument, NULL, ON }, { "off", required_argument, NULL, OFF },
 		{ "stagger", required_argument, NULL, STAGGER },
@@ -115,7 +117,7 @@ static int run_send(int argc, char **argv)
 		{ "bytes", required_argument, NULL, BYTES },
 		{}
 	};
-	struct send_options o = { .seconds = 10, .short_bytes = 100000 };
+	struct send_options o = { .seconds = 10, .short_bytes = 100000, .idle_ms = 200 };
 	const char *to = NULL;
 	int c, port = 0;
 
@@ -129,6 +131,7 @@ static int run_send(int argc, char **argv)
 		case FAMILY: o.family = *optarg == '6' ? AF_INET6 : AF_INET; break;
 		case PROBE: o.probe_hz = number(optarg); break;
 		case IDLE: o.idle = number(optarg); break;
+		case EVERY: o.idle_ms = number(optarg); break;
 		case UDP: o.udp_bps = number(optarg); break;
 		case RATE: o.flow_bps = number(optarg); break;
 		case ON: o.on_ms = number(optarg); break;
@@ -140,8 +143,10 @@ static int run_send(int argc, char **argv)
 		default: fputs(usage, stderr); return 2;
 		}
 	}
-	if (!to || port < 1 || port > 65535 - PORT_IDLE || optind < argc || !o.on_ms != !o.off_ms)
-		errx(2, "send needs --to, --port, --on only with --off, and no other words");
+	if (!to || port < 1 || port > 65535 - PORT_IDLE || optind < argc || !o.on_ms != !o.off_ms ||
+	    o.idle_ms < 1)
+		errx(2, "send needs --to, --port, --on only with --off, --idle-every of 1 or "
+			"more, and no other words");
 	resolve(&o, to, port);
 	return send_main(&o);
 }

@@ -121,6 +121,7 @@ struct send_options {
 	double udp_bps;		/* L3 bits/s */
 	double flow_bps;	/* payload bits/s of each flow, 0: as fast as it goes */
 	int on_ms, off_ms, stagger_ms;
+	int idle_ms;		/* between two sends of a near-idle connection */
 	bool open_now;
 	int short_clients;	/* beside the flows, each with one connection after another */
 	uint64_t short_bytes;	/* payload of each */
