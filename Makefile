@@ -6,6 +6,7 @@
 #   make unit       one layer alone; so are sim, fuzz, kube, bpf, netns, vm
 #   make cluster    build a Kubernetes of two nodes, bring it up with podpace; make cluster-down (root)
 #   make test-cluster   tests on it; see docs/cluster.md (root)
+#   make bench      podpace beside what else limits bandwidth; writes build/bench (root; half an hour)
 #   make install    to $(DESTDIR)$(PREFIX)
 
 VERSION := 0.1.0
@@ -120,6 +121,16 @@ $(B)/tests/bpf/test_slots: tests/bpf/test_slots.c $(KERNEL_OBJS) tests/tap.h
 $(B)/program: bench/program.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h
 	$(CC) $(ALL_CFLAGS) -Itests -Itests/bpf -o $@ $< $(BPF_RIG) $(LDLIBS)
 
+$(B)/bench/%.bpf.o: bench/%.bpf.c $(B)/.deps
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
+
+build-bench: $(B)/podpace $(B)/traffic $(B)/bench/naive.bpf.o $(B)/bench/edt.bpf.o
+
+bench: build-bench
+	bench/peers.sh
+	bench/web.sh | tee $(B)/bench/web.md
+
 $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -g $(WARN) -o $@ $<
@@ -172,6 +183,6 @@ install: all
 clean:
 	rm -rf $(B)
 
-.PHONY: all lint test cluster cluster-down test-cluster image demo install clean $(LAYERS) $(LAYERS:%=build-%)
+.PHONY: all lint test bench build-bench cluster cluster-down test-cluster image demo install clean $(LAYERS) $(LAYERS:%=build-%)
 .DELETE_ON_ERROR:
 -include $(OBJS:.o=.d)
