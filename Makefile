@@ -130,6 +130,7 @@ build-bench: $(B)/podpace $(B)/traffic $(B)/bench/naive.bpf.o $(B)/bench/edt.bpf
 bench: build-bench
 	bench/peers.sh
 	bench/web.sh | tee $(B)/bench/web.md
+	bench/unlimited.sh | tee $(B)/bench/unlimited.md
 
 $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 	@mkdir -p $(@D)

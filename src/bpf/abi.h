@@ -8,14 +8,13 @@
 #include <linux/types.h>
 
 /* Part of the pin path: programs and commands that disagree on this file never meet. */
-#define PP_ABI 4
+#define PP_ABI 5
 
 enum pp_limits {
 	PP_MAX_PIPES = 8192, /* 1000 pods, two directions, tenants, pairs; 0 is never used */
 	PP_MAX_SLOTS = 4096, /* cgroups with at least one pipe */
 	PP_MAX_PATH = 8,     /* pipes that one flow crosses */
 	PP_MAX_DEPTH = 32,   /* levels of the cgroup tree, from the root, that can have slots */
-	PP_MAX_WALK = 128,   /* levels up from a socket's cgroup that are looked at */
 	/* prefixes of hosts that take part in feedback: four for each of 5000 nodes, and room */
 	PP_MAX_PREFIXES = 32768,
 };
@@ -138,7 +137,7 @@ struct pp_state {
 			   pp_pipe.fixed */
 	__u64 event[PP_N_EVENT];
 	__u32 pipes_end; /* no pipe at this index or above was ever used; written by user space */
-	__u32 pad;
+	__u32 levels;    /* of the cgroup tree, a bit each, that may have slots; likewise */
 };
 
 /* What the tcp iterator did to a socket: it prints one of these characters for each. */

@@ -130,17 +130,27 @@ static __noinline int police(struct bpf_sock *sk, struct pp_flow *f, struct pack
 	return police_paced(sk, f, tp, k);
 }
 
-static __always_inline struct pp_flow *flow_of(struct bpf_sock *sk)
+/* The socket's record with its path; NULL if there is none, and no pipe. */
+static __always_inline struct pp_flow *flow_of(struct __sk_buff *skb, struct bpf_sock *sk,
+					       struct pp_state *st)
 {
-	struct pp_flow *f = RECORD_OF(&pp_flows, sk);
+	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
 	__u32 zero = 0;
 
-	if (f)
-		return f;
-	no_record(sk);
-	f = bpf_map_lookup_elem(&pp_scratch, &zero);
-	if (f)
+	if (!f) {
+		if (passes_by(sk) && !(pipes_of_skb(skb, st) & 1 << PP_EGRESS))
+			return NULL;
+		f = RECORD_OF(&pp_flows, sk);
+	}
+	if (!f) {
+		no_record(sk);
+		f = bpf_map_lookup_elem(&pp_scratch, &zero);
+		if (!f)
+			return NULL;
 		__builtin_memset(f, 0, sizeof(*f));
+	}
+	if (f->path.gen != st->gen)
+		path_of_skb(skb, &f->path, st, PP_EGRESS);
 	return f;
 }
 
@@ -151,7 +161,6 @@ int pp_egress(struct __sk_buff *skb)
 	struct packet k = {};
 	struct bpf_sock *sk;
 	struct pp_flow *f;
-	__u64 gen;
 	int why;
 
 	if (!st || !(st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS] | st->nprefixes) ||
@@ -173,12 +182,9 @@ int pp_egress(struct __sk_buff *skb)
 		return sk->protocol == IPPROTO_TCP && st->nprefixes
 			       ? pass_told(skb, sk, bpf_sk_storage_get(&pp_flows, sk, 0, 0))
 			       : PASS;
-	f = flow_of(sk);
+	f = flow_of(skb, sk, st);
 	if (!f)
 		return PASS;
-	gen = st->gen;
-	if (f->path.gen != gen)
-		path_of_skb(skb, &f->path, gen, PP_EGRESS);
 	if (!f->path.n)
 		return sk->protocol == IPPROTO_TCP ? pass_told(skb, sk, f) : PASS;
 	k.now = bpf_ktime_get_ns();

@@ -181,12 +181,12 @@ static __always_inline void say_syn_ack(struct bpf_sock_ops *ctx, struct pp_wire
 	w->rate = g->rate;
 }
 
-static __always_inline void say_syn(struct bpf_sock *sk, struct pp_wire *w)
+static __always_inline void say_syn(struct bpf_sock *sk, struct pp_state *st, struct pp_wire *w)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
 	if (tp)
-		w->identity = identity_of_sock(tp);
+		w->identity = identity_of_sock(tp, st);
 }
 
 static __always_inline void say(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct pp_state *st,
@@ -202,7 +202,7 @@ static __always_inline void say(struct bpf_sock_ops *ctx, struct bpf_sock *sk, s
 	w->hello = l->hellos > 0;
 	if (w->hello) {
 		l->hellos--;
-		w->identity = in ? in->path.identity : identity_of_sock(tp);
+		w->identity = in ? in->path.identity : identity_of_sock(tp, st);
 	}
 	rate = in ? pp_rate_in(&in->path, bpf_ktime_get_ns()) : ~0ULL;
 	if (rate != ~0ULL) {
@@ -225,7 +225,7 @@ static __always_inline void write(struct bpf_sock_ops *ctx, struct pp_state *st)
 	if (!sk)
 		say_syn_ack(ctx, &w);
 	else if (sk->state == PP_TCP_SYN_SENT)
-		say_syn(sk, &w);
+		say_syn(sk, st, &w);
 	else
 		say(ctx, sk, st, &w);
 	len = pp_wire_write(o, &w);

@@ -129,17 +129,31 @@ static __noinline int police_in(struct bpf_sock *sk, struct pp_inflow *in, struc
 	return k->queue > PP_LAST_QUEUE * 2 ? PP_REFUSED_HARD : -1;
 }
 
-static __always_inline struct pp_inflow *inflow_of(struct bpf_sock *sk)
+/*
+ * As flow_of(). A listener needs one where its SYN-ACKs say something, but a child would have it
+ * too.
+ */
+static __always_inline struct pp_inflow *inflow_of(struct __sk_buff *skb, struct bpf_sock *sk,
+						   struct pp_state *st)
 {
-	struct pp_inflow *in = RECORD_OF(&pp_inflows, sk);
+	struct pp_inflow *in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0);
 	__u32 zero = 0;
 
-	if (in)
-		return in;
-	no_record(sk);
-	in = bpf_map_lookup_elem(&pp_scratch, &zero);
-	if (in)
+	if (!in) {
+		if (passes_by(sk) && !(sk->state == PP_TCP_LISTEN && st->nprefixes) &&
+		    !(pipes_of_skb(skb, st) & 1 << PP_INGRESS))
+			return NULL;
+		in = RECORD_OF(&pp_inflows, sk);
+	}
+	if (!in) {
+		no_record(sk);
+		in = bpf_map_lookup_elem(&pp_scratch, &zero);
+		if (!in)
+			return NULL;
 		__builtin_memset(in, 0, sizeof(*in));
+	}
+	if (in->path.gen != st->gen)
+		path_of_skb(skb, &in->path, st, PP_INGRESS);
 	return in;
 }
 
@@ -187,7 +201,6 @@ int pp_ingress(struct __sk_buff *skb)
 	struct pp_inflow *in;
 	struct bpf_sock *sk;
 	int why, listens;
-	__u64 gen;
 
 	if (!st || skb->ifindex == PP_LOOPBACK_IFINDEX)
 		return PASS;
@@ -199,15 +212,10 @@ int pp_ingress(struct __sk_buff *skb)
 	listens = sk->state == PP_TCP_LISTEN && sk->protocol == IPPROTO_TCP;
 	if (!st->nlimits[PP_INGRESS] && !listens)
 		return PASS;
-	in = inflow_of(sk);
-	if (!in)
-		return PASS;
-	gen = st->gen;
-	if (in->path.gen != gen)
-		path_of_skb(skb, &in->path, gen, PP_INGRESS);
+	in = inflow_of(skb, sk, st);
 	if (listens)
 		note_syn(skb, sk, listener_flow(skb, sk, st), in);
-	if (!in->path.n)
+	if (!in || !in->path.n)
 		return PASS;
 	k.now = bpf_ktime_get_ns();
 	/* what was told to the sender is in what it sends */

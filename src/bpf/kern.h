@@ -11,16 +11,14 @@ struct kernfs_node {
 	__u64 id;
 } __ksym_struct;
 
-struct cgroup;
-
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-	struct cgroup_subsys_state *parent;
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+	struct cgroup *ancestors[0]; /* since 6.1, by level, itself the last */
 } __ksym_struct;
 
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
+struct cgroup___ids { /* as it was before */
+	__u64 ancestor_ids[0];
 } __ksym_struct;
 
 struct sock_cgroup_data {

@@ -12,10 +12,10 @@ const volatile __u32 pp_tick = 10000000;
 
 /* The pipes that a socket's packets cross in one direction, and what it did in each. */
 struct pp_path {
-	__u64 gen;	/* pp_state.gen that this belongs to; 0: none */
+	__u64 gen;      /* pp_state.gen that this belongs to; 0: none */
 	__u64 identity; /* of the innermost cgroup that has one; 0: none */
-	__u32 n;	/* pipes on the path */
-	__u32 local;	/* both ends in this network namespace: not counted */
+	__u32 n;        /* pipes on the path */
+	__u32 local;    /* both ends in this network namespace: not counted */
 	__u32 pipe[PP_MAX_PATH];
 	struct pp_share share[PP_MAX_PATH];
 };
@@ -42,52 +42,52 @@ struct pp_flow {
 /* What is known of one socket as a receiver. */
 struct pp_inflow {
 	struct pp_path path;
-	__u64 vt;	/* own clock of a socket whose sender nothing paces, ns */
-	__u64 bytes;	/* received, L3 */
-	__u64 hold_at;	/* its window was last computed, ns; 0: never */
+	__u64 vt;         /* own clock of a socket whose sender nothing paces, ns */
+	__u64 bytes;      /* received, L3 */
+	__u64 hold_at;    /* its window was last computed, ns; 0: never */
 	__u64 hold_bytes; /* value of bytes then */
-	__u32 window;	/* receive window, in bytes, that its sender is held by; 0: none */
+	__u32 window;     /* receive window, in bytes, that its sender is held by; 0: none */
 	__u32 ahead_us; /* what its sender may be ahead of its share before ACKs wait; 0: default */
 	__u32 withheld; /* ACKs were, since the last data came */
-	__u64 came;	/* when that was, ns */
-	__u32 rtt_us;	/* as the handshake or, of a sender that does not hear, the window has it */
+	__u64 came;     /* when that was, ns */
+	__u32 rtt_us;   /* as the handshake or, of a sender that does not hear, the window has it */
 	__u32 pad;
-	__u32 paced;	/* its sender takes part: it hears the rate */
+	__u32 paced; /* its sender takes part: it hears the rate */
 };
 
 /* A connection with a host that takes part in feedback, or may: its address is in pp_prefixes. */
 struct pp_link {
-	__u64 identity; /* of the pod at the other end; 0: it has not said */
-	__u64 told;	/* rate it has told us, bytes/s; 0: nothing, ~0: no limit */
-	__u64 told_at;	/* when that was last said, or last doubled, ns */
+	__u64 identity;  /* of the pod at the other end; 0: it has not said */
+	__u64 told;      /* rate it has told us, bytes/s; 0: nothing, ~0: no limit */
+	__u64 told_at;   /* when that was last said, or last doubled, ns */
 	__u8 takes_part; /* the other end has said hello */
-	__u8 hellos;	/* that we have still to say */
-	__u8 ends;	/* times that we have still to say that there is no limit */
-	__u8 fresh;	/* what it has told came with its hello: from before our first data */
+	__u8 hellos;     /* that we have still to say */
+	__u8 ends;       /* times that we have still to say that there is no limit */
+	__u8 fresh;      /* what it has told came with its hello: from before our first data */
 	__u32 pad;
 };
 
 /* Which handshake. */
 struct pp_handshake {
-	__u32 address;	/* last 32 bits of the other end's, network order */
-	__u32 ports;	/* of the other end, of this one: network order */
+	__u32 address; /* last 32 bits of the other end's, network order */
+	__u32 ports;   /* of the other end, of this one: network order */
 };
 
 /* What its SYN-ACK shall say. */
 struct pp_greeting {
 	__u64 identity;
-	__u64 rate;	/* as pp_wire.rate */
+	__u64 rate; /* as pp_wire.rate */
 };
 
 /* The SYN that this CPU has just received: its SYN-ACK has no socket. */
 struct pp_syn {
-	__u64 at;	/* ns */
+	__u64 at; /* ns */
 	struct pp_handshake of;
 	struct pp_greeting says;
-	__u64 wait;	/* for admission, ns */
-	__u32 pipe;	/* which makes it wait */
-	__u32 limits;	/* something limits what it receives */
-	__u32 held;	/* its SYN-ACK is to be sent when its timer says so, not now */
+	__u64 wait;   /* for admission, ns */
+	__u32 pipe;   /* which makes it wait */
+	__u32 limits; /* something limits what it receives */
+	__u32 held;   /* its SYN-ACK is to be sent when its timer says so, not now */
 };
 
 union pp_record {

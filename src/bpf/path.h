@@ -5,8 +5,24 @@
  * The path is kept in the socket's record with the generation it belongs to and is looked up again
  * when user space or a removed cgroup changes the generation. A socket belongs to the cgroup of the
  * task that created it, for good; a connection that a listener accepts belongs to the listener's.
+ *
+ * Most sockets have no limit above them, and may be gone after some packets: looking is made cheap
+ * for them. Of a cgroup's ancestors only those are looked up at whose level there are slots at all,
+ * and what is not found is not remembered (passes_by()) until a socket has seen more packets than a
+ * record costs.
  */
 #pragma once
+
+/* Bits of enum pp_dir: in which directions has the cgroup a pipe? */
+static __always_inline __u32 pipes_of(__u64 cgroup_id)
+{
+	struct pp_slot *slot = cgroup_id ? bpf_map_lookup_elem(&pp_slots, &cgroup_id) : NULL;
+
+	if (!slot)
+		return 0;
+	return (slot->pipe[PP_EGRESS] ? 1 << PP_EGRESS : 0) |
+	       (slot->pipe[PP_INGRESS] ? 1 << PP_INGRESS : 0);
+}
 
 /*
  * Append the cgroup's pipe of one direction, and take its identity if none was nearer. What the
@@ -37,15 +53,39 @@ __noinline int pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 }
 
 /*
+ * The highest level in a mask of them, which is not 0. BPF has no instruction for that: by a
+ * multiplication that maps the 32 masks of ones to 32 numbers (Leiserson, Prokop, Randall, "Using
+ * de Bruijn Sequences to Index a 1 in a Computer Word", 1998).
+ */
+const __u8 pp_ones[32] = { 0, 9,  1,  10, 13, 21, 2,  29, 11, 14, 16, 18, 22, 25, 3, 30,
+			   8, 12, 20, 28, 15, 17, 24, 7,  19, 27, 23, 6,  26, 5,  4, 31 };
+
+static __always_inline __u32 highest(__u32 levels)
+{
+	levels |= levels >> 1;
+	levels |= levels >> 2;
+	levels |= levels >> 4;
+	levels |= levels >> 8;
+	levels |= levels >> 16;
+	return pp_ones[levels * 0x07c4acddU >> 27];
+}
+
+/*
  * From a packet: the helper knows its socket's ancestors by level, 0 for a level it does not have.
  */
-static __noinline int path_of_skb(struct __sk_buff *skb, struct pp_path *path, __u64 gen, __u32 dir)
+static __noinline int path_of_skb(struct __sk_buff *skb, struct pp_path *path, struct pp_state *st,
+				  __u32 dir)
 {
+	__u64 gen = st->gen;
+	__u32 levels = st->levels;
+
 	path->n = 0;
 	path->identity = 0;
-	for (int level = PP_MAX_DEPTH - 1; level >= 0; level--) {
+	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
+		__u32 level = highest(levels);
 		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
 
+		levels &= ~(1U << level);
 		if (id)
 			pp_path_add(path, id, dir);
 	}
@@ -53,40 +93,101 @@ static __noinline int path_of_skb(struct __sk_buff *skb, struct pp_path *path, _
 	return 0;
 }
 
-/* From a socket, where there is no packet: from its cgroup up, by the kernel's own pointers. */
-static __noinline int path_of_sock(struct tcp_sock *tp, struct pp_path *path, __u64 gen, __u32 dir)
+/* Likewise, any cgroup of the packet's socket. */
+static __noinline __u32 pipes_of_skb(struct __sk_buff *skb, struct pp_state *st)
 {
-	struct cgroup *cg = BPF_CORE_READ((struct sock *)tp, sk_cgrp_data.cgroup);
-	struct cgroup_subsys_state *css;
+	__u32 levels = st->levels, dirs = 0;
+
+	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
+		__u32 level = highest(levels);
+
+		levels &= ~(1U << level);
+		dirs |= pipes_of(bpf_skb_ancestor_cgroup_id(skb, level));
+	}
+	return dirs;
+}
+
+/* From a socket, where there is no packet: its cgroup, and that one's ancestors by level. */
+static __always_inline struct cgroup *cgroup_of(struct tcp_sock *tp)
+{
+	return BPF_CORE_READ((struct sock *)tp, sk_cgrp_data.cgroup);
+}
+
+/* Of the mask, what a cgroup can have at or above its own level. */
+static __always_inline __u32 levels_of(struct cgroup *cg, __u32 levels)
+{
+	__u32 level = cg ? BPF_CORE_READ(cg, level) : 0;
+
+	if (!cg)
+		return 0;
+	return level < 31 ? levels & ((2U << level) - 1) : levels;
+}
+
+static __always_inline __u64 ancestor_id(struct cgroup *cg, __u32 level)
+{
+	struct cgroup *above = NULL;
+	void *at = (void *)cg + level * 8;
+	__u64 id = 0;
+
+	/* each offset in its branch: where the kernel has no such member it may not be reached */
+	if (bpf_core_field_exists(cg->ancestors)) {
+		at += bpf_core_field_offset(struct cgroup, ancestors);
+		bpf_probe_read_kernel(&above, sizeof(above), at);
+		return BPF_CORE_READ(above, kn, id);
+	}
+	at += bpf_core_field_offset(struct cgroup___ids, ancestor_ids);
+	bpf_probe_read_kernel(&id, sizeof(id), at);
+	return id;
+}
+
+static __noinline int path_of_sock(struct tcp_sock *tp, struct pp_path *path, struct pp_state *st,
+				   __u32 dir)
+{
+	struct cgroup *cg = cgroup_of(tp);
+	__u32 levels = levels_of(cg, st->levels);
+	__u64 gen = st->gen;
 
 	path->n = 0;
 	path->identity = 0;
 	path->local =
 		BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
-	for (int i = 0; cg && i < PP_MAX_WALK; i++) {
-		pp_path_add(path, BPF_CORE_READ(cg, kn, id), dir);
-		css = BPF_CORE_READ(cg, self.parent);
-		/* `self` is embedded in its cgroup: step from the member to the whole */
-		cg = css ? (void *)css - bpf_core_field_offset(struct cgroup, self) : NULL;
+	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
+		__u32 level = highest(levels);
+
+		levels &= ~(1U << level);
+		pp_path_add(path, ancestor_id(cg, level), dir);
 	}
-	/* deeper than this looks: the path is not known, the packet programs find it by levels */
-	path->gen = cg ? 0 : gen;
+	path->gen = gen;
 	return 0;
 }
 
-static __noinline __u64 identity_of_sock(struct tcp_sock *tp)
+static __noinline __u32 pipes_of_sock(struct tcp_sock *tp, struct pp_state *st)
 {
-	struct cgroup *cg = BPF_CORE_READ((struct sock *)tp, sk_cgrp_data.cgroup);
-	struct cgroup_subsys_state *css;
+	struct cgroup *cg = cgroup_of(tp);
+	__u32 levels = levels_of(cg, st->levels), dirs = 0;
 
-	for (int i = 0; cg && i < PP_MAX_WALK; i++) {
-		__u64 id = BPF_CORE_READ(cg, kn, id);
+	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
+		__u32 level = highest(levels);
+
+		levels &= ~(1U << level);
+		dirs |= pipes_of(ancestor_id(cg, level));
+	}
+	return dirs;
+}
+
+static __noinline __u64 identity_of_sock(struct tcp_sock *tp, struct pp_state *st)
+{
+	struct cgroup *cg = cgroup_of(tp);
+	__u32 levels = levels_of(cg, st->levels);
+
+	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
+		__u32 level = highest(levels);
+		__u64 id = ancestor_id(cg, level);
 		struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &id);
 
+		levels &= ~(1U << level);
 		if (slot && slot->identity)
 			return slot->identity;
-		css = BPF_CORE_READ(cg, self.parent);
-		cg = css ? (void *)css - bpf_core_field_offset(struct cgroup, self) : NULL;
 	}
 	return 0;
 }

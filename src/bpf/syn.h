@@ -180,9 +180,9 @@ static __always_inline void note_syn(struct __sk_buff *skb, struct bpf_sock *sk,
 	bpf_skb_load_bytes(skb, address_at, &s->of.address, 4);
 	bpf_skb_load_bytes(skb, l4, &s->of.ports, 4);
 	s->at = bpf_ktime_get_ns();
-	s->says.identity = in->path.identity;
-	s->says.rate = pp_first_rate(&in->path, s->at);
-	s->limits = pp_limits(&in->path);
+	s->says.identity = in ? in->path.identity : 0;
+	s->says.rate = in ? pp_first_rate(&in->path, s->at) : 0;
+	s->limits = in && pp_limits(&in->path);
 	s->wait = s->held = 0;
 	if (can_wait(sk)) {
 		s->wait = admit(f, in, s->at, &pipe, 0);
@@ -194,11 +194,15 @@ static __always_inline void note_syn(struct __sk_buff *skb, struct bpf_sock *sk,
 static __always_inline struct pp_flow *listener_flow(struct __sk_buff *skb, struct bpf_sock *sk,
 						     struct pp_state *st)
 {
-	struct pp_flow *f = st->nlimits[PP_EGRESS] ? RECORD_OF(&pp_flows, sk) : NULL;
-	__u64 gen = st->gen;
+	struct pp_flow *f;
 
-	if (f && f->path.gen != gen)
-		path_of_skb(skb, &f->path, gen, PP_EGRESS);
+	if (!st->nlimits[PP_EGRESS])
+		return NULL;
+	f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
+	if (!f && pipes_of_skb(skb, st) & 1 << PP_EGRESS)
+		f = RECORD_OF(&pp_flows, sk);
+	if (f && f->path.gen != st->gen)
+		path_of_skb(skb, &f->path, st, PP_EGRESS);
 	return f;
 }
 
@@ -310,15 +314,15 @@ static __always_inline void set_syn_timeout(struct bpf_sock_ops *ctx, struct bpf
 	__u64 wait;
 
 	/* it asks again when it sends again, only to know when to look for another route */
-	if (!tp || sk->state != PP_TCP_SYN_SENT || ctx->packets_out ||
+	if (!tp || sk->state != PP_TCP_SYN_SENT || ctx->packets_out || !pipes_of_sock(tp, st) ||
 	    !(f = RECORD_OF(&pp_flows, sk)))
 		return;
 	f->held = 0;
-	path_of_sock(tp, &f->path, st->gen, PP_EGRESS);
+	path_of_sock(tp, &f->path, st, PP_EGRESS);
 	if (f->path.local)
 		return;
 	if (st->nlimits[PP_INGRESS] && (in = RECORD_OF(&pp_inflows, sk)))
-		path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
+		path_of_sock(tp, &in->path, st, PP_INGRESS);
 	wait = admit(f, in, bpf_ktime_get_ns(), &pipe, 1);
 	if (!wait)
 		return;

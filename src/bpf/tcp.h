@@ -130,10 +130,10 @@ static __always_inline void remember_cap(struct tcp_sock *tp, struct pp_flow *f)
 		f->app_cap = cap;
 }
 
-static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, __u64 gen)
+static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, struct pp_state *st)
 {
 	remember_cap(tp, f);
-	return path_of_sock(tp, &f->path, gen, PP_EGRESS);
+	return path_of_sock(tp, &f->path, st, PP_EGRESS);
 }
 
 /* A connection has opened, with one so far away. What is near needs no note. */
@@ -153,12 +153,13 @@ __noinline int pp_note_far(struct pp_path *path, __u32 us)
 
 /* As a sender: its path, and what it may send. Returns the callbacks that it needs. */
 static __always_inline int begin_flow(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
-				      struct tcp_sock *tp, struct pp_state *st, struct pp_link *l)
+				      struct tcp_sock *tp, struct pp_state *st, struct pp_link *l,
+				      int limited)
 {
 	struct pp_flow *f;
 	int iw;
 
-	if (!st->nlimits[PP_EGRESS] && told(l) == ~0ULL)
+	if (told(l) == ~0ULL && !limited)
 		return 0;
 	f = RECORD_OF(&pp_flows, sk);
 	if (!f) {
@@ -170,7 +171,7 @@ static __always_inline int begin_flow(struct bpf_sock_ops *ctx, struct bpf_sock 
 	f->opened = 0;
 	f->control = PP_FREE;
 	f->rate = f->window = 0;
-	look_up(tp, f, st->gen);
+	look_up(tp, f, st);
 	if (f->path.local || (!f->path.n && told(l) == ~0ULL))
 		return 0;
 	pp_note_far(&f->path, BPF_CORE_READ(tp, srtt_us) >> 3);
@@ -187,8 +188,6 @@ static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp
 {
 	struct pp_inflow *in;
 
-	if (!st->nlimits[PP_INGRESS])
-		return 0;
 	in = RECORD_OF(&pp_inflows, sk);
 	if (!in) {
 		event(PP_EVENT_NO_STORAGE);
@@ -200,7 +199,7 @@ static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp
 	in->window = in->withheld = in->ahead_us = 0;
 	in->rtt_us = pp_min(BPF_CORE_READ(tp, srtt_us) >> 3, PP_EPOCH_MAX / PP_USEC);
 	in->paced = l && l->takes_part;
-	path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
+	path_of_sock(tp, &in->path, st, PP_INGRESS);
 	pp_note_far(&in->path, in->rtt_us);
 	return in->path.n && !in->path.local ? PP_CALLBACKS_IN : 0;
 }
@@ -209,6 +208,7 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_soc
 					struct pp_state *st)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u32 dirs;
 	int flags = pp_always ? PP_CALLBACKS | PP_CALLBACKS_IN : 0;
 	struct pp_flow *f;
 	struct pp_link *l;
@@ -222,10 +222,12 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_soc
 	if (l)
 		flags |= BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG |
 			 BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
-	flags |= begin_inflow(sk, tp, st, l);
+	dirs = st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS] ? pipes_of_sock(tp, st) : 0;
+	if (dirs & 1 << PP_INGRESS)
+		flags |= begin_inflow(sk, tp, st, l);
 	/* before the flow: pace() may find that a callback is not needed */
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
-	flags = begin_flow(ctx, sk, tp, st, l);
+	flags = begin_flow(ctx, sk, tp, st, l, dirs & 1 << PP_EGRESS);
 	if (flags)
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
 }
@@ -242,7 +244,7 @@ static __always_inline void repace(struct bpf_sock_ops *ctx, struct bpf_sock *sk
 	if (!f)
 		return;
 	if (f->path.gen != st->gen && (tp = bpf_skc_to_tcp_sock(sk)))
-		look_up(tp, f, st->gen);
+		look_up(tp, f, st);
 	pace(ctx, sk, f, l);
 }
 
@@ -398,7 +400,7 @@ static __always_inline int iter_in(struct tcp_sock *tp, struct pp_state *st)
 
 	if (!in)
 		return 0;
-	path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
+	path_of_sock(tp, &in->path, st, PP_INGRESS);
 	/* the last one, after a limit, tells of its end */
 	if (!in->path.n || in->path.local)
 		return 0;
@@ -419,7 +421,7 @@ static __always_inline int iter_out(struct tcp_sock *tp, struct pp_state *st)
 		return 0;
 	if (f->control != PP_HELD)
 		f->opened = 1;
-	look_up(tp, f, st->gen);
+	look_up(tp, f, st);
 	o.srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
 	o.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
 	o.mss = BPF_CORE_READ(tp, mss_cache);

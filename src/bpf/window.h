@@ -103,11 +103,12 @@ static __always_inline void hold(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 static __always_inline struct pp_inflow *inflow_of_tcp(struct bpf_sock *sk, struct pp_state *st)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	struct pp_inflow *in = bpf_sk_storage_get(
-		&pp_inflows, sk, 0, st->nlimits[PP_INGRESS] ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	struct pp_inflow *in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0);
 
+	if (!in && tp && st->nlimits[PP_INGRESS] && pipes_of_sock(tp, st) & 1 << PP_INGRESS)
+		in = RECORD_OF(&pp_inflows, sk);
 	if (in && tp && in->path.gen != st->gen)
-		path_of_sock(tp, &in->path, st->gen, PP_INGRESS);
+		path_of_sock(tp, &in->path, st, PP_INGRESS);
 	return in;
 }
 

@@ -163,6 +163,21 @@ int pp_cgroup_path(const struct pp_cgroupfs *c, uint64_t id, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
+int pp_cgroup_level(const struct pp_cgroupfs *c, uint64_t id)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat root;
+	int level = 0;
+
+	/* kernfs gives its root the first number */
+	if (fstat(c->fd, &root) < 0 || root.st_ino != 1 || pp_cgroup_path(c, id, &path))
+		return -1;
+	/* "/" is the root itself */
+	for (const char *p = path; p && p[1]; p = strchr(p + 1, '/'))
+		level++;
+	return level;
+}
+
 struct seen {
 	ino_t *inos;
 	size_t n;

@@ -40,6 +40,13 @@ int pp_cgroup_open(const struct pp_cgroupfs *c, const char *path, int *ret_fd, u
 int pp_cgroup_path(const struct pp_cgroupfs *c, uint64_t id, char **ret);
 
 /*
+ * How many levels the cgroup with this id lies below the root of the hierarchy, as the kernel
+ * counts them. -1 if that cannot be said: it is gone, or the mount is that of a cgroup namespace,
+ * whose root is not the root.
+ */
+int pp_cgroup_level(const struct pp_cgroupfs *c, uint64_t id);
+
+/*
  * Calls fn with an open network namespace for each distinct one that a process in the cgroup or
  * below it is in. Processes and cgroups that vanish meanwhile are left out. Stops at the first
  * error of fn and returns it.

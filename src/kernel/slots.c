@@ -46,6 +46,16 @@ static bool make_room(struct pp_datapath *d)
 	return false;
 }
 
+/* The programs look up ancestors at these levels only: never less than those of the slots. */
+static void note_level(struct pp_datapath *d, uint64_t id)
+{
+	int level = d->state->levels == ~0U ? -1 : pp_cgroup_level(&d->cgroupfs, id);
+	uint32_t bit = level < 0 ? ~0U : level < PP_MAX_DEPTH ? 1U << level : 0;
+
+	if ((d->state->levels & bit) != bit)
+		__atomic_fetch_or(&d->state->levels, bit, __ATOMIC_SEQ_CST);
+}
+
 /* Limits come before identities. */
 static int store(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
 {
@@ -69,9 +79,10 @@ int pp_slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
 	for (int dir = 0; dir < PP_N_DIR; dir++)
 		if (s->pipe[dir] && !old.pipe[dir])
 			count_limits(d, dir, 1);
-	if (!slot_empty(s))
+	if (!slot_empty(s)) {
+		note_level(d, id);
 		r = store(d, id, s);
-	else if (was && bpf_map_delete_elem(d->slots_fd, &id))
+	} else if (was && bpf_map_delete_elem(d->slots_fd, &id))
 		r = -ENOENT; /* its cgroup went this moment, and has counted it */
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
 		bool had = old.pipe[dir], has = s->pipe[dir];
@@ -125,8 +136,8 @@ void pp_slots_reconcile(struct pp_datapath *d)
 			bpf_map_delete_elem(d->slots_fd, &id);
 	}
 	for (int dir = 0; dir < PP_N_DIR; dir++)
-		changed |= __atomic_exchange_n(&d->state->nlimits[dir], n[dir],
-					       __ATOMIC_SEQ_CST) != n[dir];
+		changed |= __atomic_exchange_n(&d->state->nlimits[dir], n[dir], __ATOMIC_SEQ_CST) !=
+			   n[dir];
 	if (changed)
 		paths_changed(d);
 	__atomic_store_n(&d->state->counting, 0, __ATOMIC_SEQ_CST);

@@ -231,6 +231,7 @@ void rig_clear(void)
 	memset(rig.pipe, 0, sizeof(*rig.pipe) * PP_MAX_PIPES);
 	memset(rig.state, 0, sizeof(*rig.state));
 	rig.state->gen = gen + 1;
+	rig.state->levels = ~0U;
 }
 
 void rig_slot(uint64_t cgroup_id, uint32_t k)
