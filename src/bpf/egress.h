@@ -138,7 +138,7 @@ static __always_inline struct pp_flow *flow_of(struct __sk_buff *skb, struct bpf
 	__u32 zero = 0;
 
 	if (!f) {
-		if (passes_by(sk) && !(pipes_of_skb(skb, st) & 1 << PP_EGRESS))
+		if (passes_by(sk) && !(pp_pipes_of_skb(skb, st) & 1 << PP_EGRESS))
 			return NULL;
 		f = RECORD_OF(&pp_flows, sk);
 	}
@@ -150,7 +150,7 @@ static __always_inline struct pp_flow *flow_of(struct __sk_buff *skb, struct bpf
 		__builtin_memset(f, 0, sizeof(*f));
 	}
 	if (f->path.gen != st->gen)
-		path_of_skb(skb, &f->path, st, PP_EGRESS);
+		pp_path_of_skb(skb, &f->path, st, PP_EGRESS);
 	return f;
 }
 

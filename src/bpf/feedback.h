@@ -186,7 +186,7 @@ static __always_inline void say_syn(struct bpf_sock *sk, struct pp_state *st, st
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
 	if (tp)
-		w->identity = identity_of_sock(tp, st);
+		w->identity = pp_identity_of_cgroup(cgroup_of(tp), st);
 }
 
 static __always_inline void say(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct pp_state *st,
@@ -202,7 +202,7 @@ static __always_inline void say(struct bpf_sock_ops *ctx, struct bpf_sock *sk, s
 	w->hello = l->hellos > 0;
 	if (w->hello) {
 		l->hellos--;
-		w->identity = in ? in->path.identity : identity_of_sock(tp, st);
+		w->identity = in ? in->path.identity : pp_identity_of_cgroup(cgroup_of(tp), st);
 	}
 	rate = in ? pp_rate_in(&in->path, bpf_ktime_get_ns()) : ~0ULL;
 	if (rate != ~0ULL) {

@@ -141,7 +141,7 @@ static __always_inline struct pp_inflow *inflow_of(struct __sk_buff *skb, struct
 
 	if (!in) {
 		if (passes_by(sk) && !(sk->state == PP_TCP_LISTEN && st->nprefixes) &&
-		    !(pipes_of_skb(skb, st) & 1 << PP_INGRESS))
+		    !(pp_pipes_of_skb(skb, st) & 1 << PP_INGRESS))
 			return NULL;
 		in = RECORD_OF(&pp_inflows, sk);
 	}
@@ -153,7 +153,7 @@ static __always_inline struct pp_inflow *inflow_of(struct __sk_buff *skb, struct
 		__builtin_memset(in, 0, sizeof(*in));
 	}
 	if (in->path.gen != st->gen)
-		path_of_skb(skb, &in->path, st, PP_INGRESS);
+		pp_path_of_skb(skb, &in->path, st, PP_INGRESS);
 	return in;
 }
 

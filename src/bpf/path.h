@@ -73,12 +73,16 @@ static __always_inline __u32 highest(__u32 levels)
 /*
  * From a packet: the helper knows its socket's ancestors by level, 0 for a level it does not have.
  */
-static __noinline int path_of_skb(struct __sk_buff *skb, struct pp_path *path, struct pp_state *st,
-				  __u32 dir)
+__noinline int pp_path_of_skb(struct __sk_buff *skb, struct pp_path *path, struct pp_state *st,
+			      __u32 dir)
 {
-	__u64 gen = st->gen;
-	__u32 levels = st->levels;
+	__u32 levels;
+	__u64 gen;
 
+	if (!path || !st)
+		return 0;
+	gen = st->gen;
+	levels = st->levels;
 	path->n = 0;
 	path->identity = 0;
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
@@ -94,9 +98,9 @@ static __noinline int path_of_skb(struct __sk_buff *skb, struct pp_path *path, s
 }
 
 /* Likewise, any cgroup of the packet's socket. */
-static __noinline __u32 pipes_of_skb(struct __sk_buff *skb, struct pp_state *st)
+__noinline __u32 pp_pipes_of_skb(struct __sk_buff *skb, struct pp_state *st)
 {
-	__u32 levels = st->levels, dirs = 0;
+	__u32 levels = st ? st->levels : 0, dirs = 0;
 
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
@@ -107,10 +111,13 @@ static __noinline __u32 pipes_of_skb(struct __sk_buff *skb, struct pp_state *st)
 	return dirs;
 }
 
-/* From a socket, where there is no packet: its cgroup, and that one's ancestors by level. */
-static __always_inline struct cgroup *cgroup_of(struct tcp_sock *tp)
+/*
+ * From a socket, where there is no packet: its cgroup, and that one's ancestors by level. Global
+ * functions take no pointers to what is the kernel's: these take its address, a number.
+ */
+static __always_inline __u64 cgroup_of(struct tcp_sock *tp)
 {
-	return BPF_CORE_READ((struct sock *)tp, sk_cgrp_data.cgroup);
+	return (__u64)BPF_CORE_READ((struct sock *)tp, sk_cgrp_data.cgroup);
 }
 
 /* Of the mask, what a cgroup can have at or above its own level. */
@@ -140,17 +147,18 @@ static __always_inline __u64 ancestor_id(struct cgroup *cg, __u32 level)
 	return id;
 }
 
-static __noinline int path_of_sock(struct tcp_sock *tp, struct pp_path *path, struct pp_state *st,
-				   __u32 dir)
+__noinline int pp_path_of_cgroup(struct pp_path *path, __u64 cgroup, struct pp_state *st, __u32 dir)
 {
-	struct cgroup *cg = cgroup_of(tp);
-	__u32 levels = levels_of(cg, st->levels);
-	__u64 gen = st->gen;
+	struct cgroup *cg = (void *)cgroup;
+	__u32 levels;
+	__u64 gen;
 
+	if (!path || !st)
+		return 0;
+	gen = st->gen;
+	levels = levels_of(cg, st->levels);
 	path->n = 0;
 	path->identity = 0;
-	path->local =
-		BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
 
@@ -161,10 +169,18 @@ static __noinline int path_of_sock(struct tcp_sock *tp, struct pp_path *path, st
 	return 0;
 }
 
-static __noinline __u32 pipes_of_sock(struct tcp_sock *tp, struct pp_state *st)
+static __always_inline void path_of_sock(struct tcp_sock *tp, struct pp_path *path,
+					 struct pp_state *st, __u32 dir)
 {
-	struct cgroup *cg = cgroup_of(tp);
-	__u32 levels = levels_of(cg, st->levels), dirs = 0;
+	pp_path_of_cgroup(path, cgroup_of(tp), st, dir);
+	path->local =
+		BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
+}
+
+__noinline __u32 pp_pipes_of_cgroup(__u64 cgroup, struct pp_state *st)
+{
+	struct cgroup *cg = (void *)cgroup;
+	__u32 levels = st ? levels_of(cg, st->levels) : 0, dirs = 0;
 
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
@@ -175,10 +191,10 @@ static __noinline __u32 pipes_of_sock(struct tcp_sock *tp, struct pp_state *st)
 	return dirs;
 }
 
-static __noinline __u64 identity_of_sock(struct tcp_sock *tp, struct pp_state *st)
+__noinline __u64 pp_identity_of_cgroup(__u64 cgroup, struct pp_state *st)
 {
-	struct cgroup *cg = cgroup_of(tp);
-	__u32 levels = levels_of(cg, st->levels);
+	struct cgroup *cg = (void *)cgroup;
+	__u32 levels = st ? levels_of(cg, st->levels) : 0;
 
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);

@@ -199,10 +199,10 @@ static __always_inline struct pp_flow *listener_flow(struct __sk_buff *skb, stru
 	if (!st->nlimits[PP_EGRESS])
 		return NULL;
 	f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
-	if (!f && pipes_of_skb(skb, st) & 1 << PP_EGRESS)
+	if (!f && pp_pipes_of_skb(skb, st) & 1 << PP_EGRESS)
 		f = RECORD_OF(&pp_flows, sk);
 	if (f && f->path.gen != st->gen)
-		path_of_skb(skb, &f->path, st, PP_EGRESS);
+		pp_path_of_skb(skb, &f->path, st, PP_EGRESS);
 	return f;
 }
 
@@ -314,8 +314,8 @@ static __always_inline void set_syn_timeout(struct bpf_sock_ops *ctx, struct bpf
 	__u64 wait;
 
 	/* it asks again when it sends again, only to know when to look for another route */
-	if (!tp || sk->state != PP_TCP_SYN_SENT || ctx->packets_out || !pipes_of_sock(tp, st) ||
-	    !(f = RECORD_OF(&pp_flows, sk)))
+	if (!tp || sk->state != PP_TCP_SYN_SENT || ctx->packets_out ||
+	    !pp_pipes_of_cgroup(cgroup_of(tp), st) || !(f = RECORD_OF(&pp_flows, sk)))
 		return;
 	f->held = 0;
 	path_of_sock(tp, &f->path, st, PP_EGRESS);

@@ -133,7 +133,8 @@ static __always_inline void remember_cap(struct tcp_sock *tp, struct pp_flow *f)
 static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, struct pp_state *st)
 {
 	remember_cap(tp, f);
-	return path_of_sock(tp, &f->path, st, PP_EGRESS);
+	path_of_sock(tp, &f->path, st, PP_EGRESS);
+	return 0;
 }
 
 /* A connection has opened, with one so far away. What is near needs no note. */
@@ -222,7 +223,9 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_soc
 	if (l)
 		flags |= BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG |
 			 BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
-	dirs = st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS] ? pipes_of_sock(tp, st) : 0;
+	dirs = st->nlimits[PP_EGRESS] | st->nlimits[PP_INGRESS]
+		       ? pp_pipes_of_cgroup(cgroup_of(tp), st)
+		       : 0;
 	if (dirs & 1 << PP_INGRESS)
 		flags |= begin_inflow(sk, tp, st, l);
 	/* before the flow: pace() may find that a callback is not needed */

@@ -105,7 +105,8 @@ static __always_inline struct pp_inflow *inflow_of_tcp(struct bpf_sock *sk, stru
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct pp_inflow *in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0);
 
-	if (!in && tp && st->nlimits[PP_INGRESS] && pipes_of_sock(tp, st) & 1 << PP_INGRESS)
+	if (!in && tp && st->nlimits[PP_INGRESS] &&
+	    pp_pipes_of_cgroup(cgroup_of(tp), st) & 1 << PP_INGRESS)
 		in = RECORD_OF(&pp_inflows, sk);
 	if (in && tp && in->path.gen != st->gen)
 		path_of_sock(tp, &in->path, st, PP_INGRESS);
