@@ -104,7 +104,7 @@ $(B)/tests/follow: tests/kube/follow.c $(KUBE_SRCS:%.c=$(B)/%.o)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(KUBE_LIBS)
 
-$(B)/tests/sim: $(wildcard tests/sim/*) src/bpf/law.h src/bpf/pace.h src/bpf/abi.h tests/tap.h $(B)/.deps
+$(B)/tests/sim: $(wildcard tests/sim/*) $(wildcard src/bpf/*.h) tests/tap.h $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -g $(WARN) -Isrc -Itests -o $@ tests/sim/*.c -lm
 

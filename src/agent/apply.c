@@ -67,8 +67,8 @@ static int collect(const struct pp_pods *pods, const struct pp_tree *tree, struc
 				(struct pp_identity){ cgroups[i].id, pod->identity };
 		for (int dir = 0; pod && dir < PP_N_DIR; dir++)
 			if (pod->limit[dir].text)
-				all->w[all->n++] = (struct wish){ cgroups[i].path,
-								  &pod->limit[dir], dir, false };
+				all->w[all->n++] = (struct wish){ cgroups[i].path, &pod->limit[dir],
+								  dir, false };
 	}
 	qsort(all->w, all->n, sizeof(*all->w), by_path);
 	return 0;
@@ -182,13 +182,17 @@ static void grant(struct pp_datapath *d, struct wish *w)
 {
 	struct pp_socket_count sockets = {};
 	struct pp_err e = { "" };
+	struct pp_limit_ask ask;
 	int r;
 
 	if (!w->limit->rate) {
 		settle(w->limit, PP_POD_INVALID, "");
 		return;
 	}
-	r = pp_limit_set(d, w->path, w->dir, w->limit->rate, 0, PP_OWNER_AGENT, &sockets, &e);
+	ask = (struct pp_limit_ask){ .dir = w->dir,
+				     .rate = w->limit->rate,
+				     .owner = PP_OWNER_AGENT };
+	r = pp_limit_set(d, w->path, &ask, &sockets, &e);
 	if (!r) {
 		w->limit->granted = pp_now();
 		settle(w->limit, PP_POD_IN_FORCE, "");
@@ -238,8 +242,7 @@ static void apply_peers(struct pp_datapath *d, const struct pp_wanted *w, struct
 	if (r > 0)
 		r = pp_prefixes_sync(d, &e);
 	if (r < 0)
-		snprintf(unmet->peers, sizeof(unmet->peers), "%s",
-			 e.msg[0] ? e.msg : strerror(-r));
+		snprintf(unmet->peers, sizeof(unmet->peers), "%s", e.msg[0] ? e.msg : strerror(-r));
 }
 
 static int apply_limits(struct pp_datapath *d, const struct pp_wanted *w, struct wishes *wishes,

@@ -12,7 +12,8 @@ __noinline int pp_leave(struct pp_path *path)
 
 		if (!p)
 			break;
-		pp_law_leave(p, &path->share[i]);
+		if (!p->members)
+			pp_law_leave(p, &path->share[i]);
 	}
 	return 0;
 }

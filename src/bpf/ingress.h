@@ -43,7 +43,8 @@ __noinline int pp_note_lull(struct pp_path *path, __u64 ns)
 
 		if (!p)
 			break;
-		pp_law_silent(p, ns);
+		if (!p->members)
+			pp_law_silent(p, ns);
 	}
 	return 0;
 }
@@ -164,12 +165,14 @@ __noinline __u64 pp_rate_in(struct pp_path *path, __u64 now)
 
 	if (!path || path->local)
 		return rate;
+	if (path->parents)
+		pp_refresh(path, now);
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
 		struct pp_pipe *p = pipe_at(path, i);
 
 		if (!p)
 			break;
-		if (in_force(p, now))
+		if (in_force(p, now) && !p->members)
 			rate = pp_min(rate, pp_pace_in(p, &path->share[i], now));
 	}
 	return rate;
@@ -182,12 +185,14 @@ __noinline __u64 pp_equal_rate(struct pp_path *path, __u64 now)
 
 	if (!path || path->local)
 		return rate;
+	if (path->parents)
+		pp_refresh(path, now);
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
 		struct pp_pipe *p = pipe_at(path, i);
 
 		if (!p)
 			break;
-		if (in_force(p, now))
+		if (in_force(p, now) && !p->members)
 			rate = pp_min(rate, pp_equal_in(p, &path->share[i]));
 	}
 	return rate;

@@ -144,7 +144,7 @@ static inline int pp_law_have_gone(__u64 R, __u64 bulk, __u32 nbig, __u32 was16)
  * R * goal / y in bounded steps: at least x0.25, half of it near the goal and above, where it is at
  * most x1.25; but x2 where flows have gone: with x1.25 two that are left by eight take 70 ms.
  */
-static inline __u64 pp_law_step(__u64 R, __u64 goal, __u64 y, int gone)
+PP_APART __u64 pp_law_step(__u64 R, __u64 goal, __u64 y, int gone)
 {
 	__u64 ratio = goal * 1024 / pp_max(y, 1);
 
@@ -212,36 +212,11 @@ static inline void pp_law_make_room_to_open(struct pp_pipe *p, __u64 q, __u64 dt
 	p->refused_was = refused;
 }
 
-/* After idleness, or with another limit. Flows that go on are counted again within this epoch. */
-static inline void pp_law_begin_anew(struct pp_pipe *p, int idle, __u64 C, __u64 y)
+/* The epoch is over: what its sums say of flows, and of how far they are away, belongs to it. */
+PP_APART int pp_law_next_epoch(struct pp_pipe *p)
 {
-	p->R = idle ? C : pp_law_fair(p);
-	p->n16 = idle ? 0 : p->n16;
-	p->era = idle ? p->epoch_no : p->era;
-	p->y = idle ? 0 : y;
-	p->C = C;
-}
-
-/*
- * End the epoch if it is over: a new R. dt is bounded first, so that no product overflows at 1
- * Pbit/s.
- */
-static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
-{
-	__u64 last = p->last, dt = now - last, C = pp_law_rate(p);
-	__u64 bytes, q, y, small, goal, low, R;
-	__u32 n16, was16, nbig, young, left;
-	int waited, gone;
-
-	/* another CPU may have ended it at a time that is later than now */
-	if ((__s64)dt < (__s64)T || __sync_val_compare_and_swap(&p->last, last, now) != last)
-		return;
-	bytes = pp_law_arrived(p);
-	small = __sync_lock_test_and_set(&p->small_bytes, 0);
-	q = __sync_lock_test_and_set(&p->qmin, ~0ULL);
-	nbig = __sync_lock_test_and_set(&p->nbig, 0);
-	young = __sync_lock_test_and_set(&p->young_big, 0);
-	left = __sync_lock_test_and_set(&p->left, 0);
+	if (!p)
+		return 0;
 	p->born_prev = __sync_lock_test_and_set(&p->born, 0);
 	p->mss = __sync_lock_test_and_set(&p->mss_now, 0);
 	p->lull = pp_max(p->lull_now, p->lull - p->lull / 8);
@@ -250,10 +225,85 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	p->far_us -= p->far_us >> 13;
 	p->lull_now = 0;
 	p->epoch_no++;
-	if (dt > 8 * T || p->C != C || !p->R) {
-		pp_law_begin_anew(p, dt > 8 * T, C, pp_law_per_second(bytes, dt));
-		return;
+	return 0;
+}
+
+/*
+ * The capacity has changed, as that which a parent gives does all the time: R, and what arrived,
+ * are taken as they would have been with the new one. Returns y.
+ */
+PP_APART __u64 pp_law_rescale(struct pp_pipe *p, __u64 C, __u64 y)
+{
+	__u64 was;
+
+	if (!p)
+		return y;
+	was = pp_max(p->R, 1);
+	p->R = pp_law_fair(p);
+	p->C = C;
+	return pp_min(y, PP_RATE_MAX) * pp_min(p->R * 1024 / was, 65536) / 1024;
+}
+
+/* After idleness. */
+static inline void pp_law_begin_anew(struct pp_pipe *p, __u64 C)
+{
+	p->R = C;
+	p->n16 = 0;
+	p->era = p->epoch_no;
+	p->y = 0;
+	p->C = C;
+}
+
+PP_APART int pp_law_note_openings(struct pp_pipe *p, __u64 y, __u64 q, __u64 dt)
+{
+	if (!p)
+		return 0;
+	pp_law_note_opening(p, y, dt, pp_law_rate(p));
+	pp_law_make_room_to_open(p, q, dt);
+	return 0;
+}
+
+/* A member with flows that take all they are told, and less than its guarantee comes of it. */
+static inline void pp_law_note_missed(struct pp_pipe *p, __u64 y, __u32 nbig, __u64 dt)
+{
+	if (p->parent && p->guarantee && nbig && y < p->guarantee - p->guarantee / 16 &&
+	    pp_law_rate(p) < p->guarantee)
+		p->missed_ns += dt;
+}
+
+/*
+ * End the epoch if it is over: a new R. dt is bounded first, so that no product overflows at 1
+ * Pbit/s.
+ */
+PP_APART int pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
+{
+	__u64 last, dt, C, bytes, q, y, small, goal, low, R;
+	__u32 n16, was16, nbig, young, left;
+	int waited, gone;
+
+	if (!p)
+		return 0;
+	last = p->last;
+	dt = now - last;
+	C = pp_law_rate(p);
+	/* another CPU may have ended it at a time that is later than now */
+	if ((__s64)dt < (__s64)T || __sync_val_compare_and_swap(&p->last, last, now) != last)
+		return 0;
+	bytes = pp_law_arrived(p);
+	small = __sync_lock_test_and_set(&p->small_bytes, 0);
+	q = __sync_lock_test_and_set(&p->qmin, ~0ULL);
+	nbig = __sync_lock_test_and_set(&p->nbig, 0);
+	young = __sync_lock_test_and_set(&p->young_big, 0);
+	left = __sync_lock_test_and_set(&p->left, 0);
+	pp_law_next_epoch(p);
+	y = pp_law_per_second(bytes, dt);
+	pp_law_note_missed(p, y, nbig, dt);
+	if (dt > 8 * T || !p->R) {
+		pp_law_begin_anew(p, C);
+		return 0;
 	}
+	if (p->C != C)
+		y = pp_law_rescale(p, C, y);
 	/*
 	 * flows that waited for their turns sent less than R or nothing: no reason to raise it, or
 	 * to count them out
@@ -264,9 +314,8 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	p->n16 = n16;
 	if (q == ~0ULL)
 		q = 0;
-	p->y = y = pp_law_per_second(bytes, dt);
-	pp_law_note_opening(p, y, dt, C);
-	pp_law_make_room_to_open(p, q, dt);
+	p->y = y;
+	pp_law_note_openings(p, y, q, dt);
 	/* the bytes of one that turned out big may be of the epoch before */
 	small = (__s64)small > 0 ? pp_law_per_second(pp_min(small, bytes), dt) : 0;
 	goal = C - C * pp_min(q * 64 / T, 64) / 256;
@@ -283,18 +332,14 @@ static inline void pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	p->R = pp_max(R, pp_min(C, pp_law_mss(p) / 2));
 	if (y >= C - C / 16)
 		p->busy_ns += dt;
+	return 0;
 }
 
-/*
- * A packet of len L3 bytes of flow s has been accepted: advance the clock, count, end the epoch
- * when it is over. mss: L3 size of a full segment of the flow, 0 if unknown. Returns the queue in
- * ns that the packet found.
- */
-static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 len,
-				  __u32 mss)
+/* A packet of len L3 bytes advances the clock. Returns the queue in ns that it found. */
+static inline __u64 pp_law_charge(struct pp_pipe *p, __u64 now, __u64 len)
 {
-	__u64 C = pp_law_rate(p), T = 0, old, vt, q = 0, t = now << PP_TICKS;
-	__u64 cost = len * (PP_NSEC << PP_TICKS) / C;
+	__u64 old, vt, q = 0, t = now << PP_TICKS;
+	__u64 cost = len * (PP_NSEC << PP_TICKS) / pp_law_rate(p);
 
 	for (int i = 0; i < 4; i++) {
 		old = vt = p->vt;
@@ -308,6 +353,19 @@ static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 n
 	}
 	if (q < p->qmin)
 		p->qmin = q;
+	return q;
+}
+
+/*
+ * A packet of len L3 bytes of flow s has been accepted: advance the clock, count, end the epoch
+ * when it is over. mss: L3 size of a full segment of the flow, 0 if unknown. Returns the queue in
+ * ns that the packet found.
+ */
+static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 len,
+				  __u32 mss)
+{
+	__u64 T = 0, q = pp_law_charge(p, now, len);
+
 	p->qmean = p->qmean - p->qmean / 32 + q / 32;
 	s->queue = pp_min(q / PP_USEC, ~0U);
 	s->size = pp_min(len / 256, 0xffff);

@@ -15,7 +15,8 @@ struct pp_path {
 	__u64 gen;      /* pp_state.gen that this belongs to; 0: none */
 	__u64 identity; /* of the innermost cgroup that has one; 0: none */
 	__u32 n;        /* pipes on the path */
-	__u32 local;    /* both ends in this network namespace: not counted */
+	__u16 local;    /* both ends in this network namespace: not counted */
+	__u16 parents;  /* how many of the pipes have members; each lies behind its member */
 	__u32 pipe[PP_MAX_PATH];
 	struct pp_share share[PP_MAX_PATH];
 };
@@ -221,6 +222,17 @@ static __always_inline struct pp_pipe *pipe_at(const struct pp_path *path, __u32
 	return bpf_map_lookup_elem(&pp_pipes, &k);
 }
 
+/* The pipe before entry i, if i is its parent; or NULL. */
+static __always_inline struct pp_pipe *member_at(const struct pp_path *path, __u32 i)
+{
+	struct pp_pipe *m;
+
+	if (i < 1 || i >= PP_MAX_PATH)
+		return NULL;
+	m = pipe_at(path, i - 1);
+	return m && m->parent == path->pipe[i] ? m : NULL;
+}
+
 /* Does the pipe limit anything at this time? */
 static __always_inline int in_force(const struct pp_pipe *p, __u64 now)
 {
@@ -253,5 +265,30 @@ __noinline int pp_arrive_in(struct pp_pipe *p, struct pp_share *s, __u64 now, __
 {
 	if (p && s)
 		pp_law_arrive(p, s, now, len, mss);
+	return 0;
+}
+
+/* m may be NULL. */
+__noinline int pp_tree_arrive_in(struct pp_pipe *p, struct pp_pipe *m, __u64 now, __u64 len,
+				 __u32 mss)
+{
+	if (p)
+		pp_tree_arrive(p, m, now, len, mss);
+	return 0;
+}
+
+/* Where no packet does so: each member's capacity by its parent, from the outermost in. */
+__noinline int pp_refresh(struct pp_path *path, __u64 now)
+{
+	if (!path)
+		return 0;
+	for (__u32 j = 0; j < PP_MAX_PATH - 1; j++) {
+		__u32 i = PP_MAX_PATH - 1 - j;
+		struct pp_pipe *p = pipe_at(path, i), *m;
+
+		if (!p || !p->members || !(m = member_at(path, i)))
+			continue;
+		m->cap = in_force(p, now) ? pp_tree_share(p, m) : 0;
+	}
 	return 0;
 }

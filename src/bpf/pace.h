@@ -56,6 +56,16 @@ struct pp_share {
 	__u8 armed; /* the wait for the turn is in TCP's pacing clock already */
 };
 
+/*
+ * In the kernel, a function of its own that the verifier checks once: each comparison doubles what
+ * it has to look at. Its pointers may be anything, and are checked for NULL.
+ */
+#ifdef __bpf__
+#define PP_APART __attribute__((noinline))
+#else
+#define PP_APART static inline
+#endif
+
 static inline __u64 pp_min(__u64 a, __u64 b)
 {
 	return a < b ? a : b;
@@ -73,10 +83,14 @@ static inline __u64 pp_law_mss(const struct pp_pipe *p)
 	return m ? m : PP_MSS_DEFAULT;
 }
 
-/* The limit as the law uses it: never 0. */
+/* The capacity as the law uses it: the limit, or less where a parent gives less; never 0. */
 static inline __u64 pp_law_rate(const struct pp_pipe *p)
 {
-	return pp_min(pp_max(p->rate, 1), PP_RATE_MAX);
+	__u64 C = p->rate;
+
+	if (p->parent && p->cap && p->cap < C)
+		C = p->cap;
+	return pp_min(pp_max(C, 1), PP_RATE_MAX);
 }
 
 /* R for the limit as it is now, which may have changed since the last epoch. */

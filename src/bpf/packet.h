@@ -18,6 +18,8 @@
 /* and this, with eight epochs on top, all but small TCP packets, which have twice that */
 #define PP_LAST_QUEUE PP_NSEC
 
+/* of a parent, which the flows of its members do not mind */
+#define PP_PARENT_QUEUE (20 * PP_MSEC)
 /* a socket without a limit that has seen less has no record */
 #define PP_FEW_SEGMENTS 32
 
@@ -118,9 +120,18 @@ static __noinline int longest_epoch(struct pp_path *path, struct packet *k)
 		if (!p)
 			break;
 		if (in_force(p, k->now))
-			k->epoch = pp_max(k->epoch, pp_epoch_of(p));
+			k->epoch = pp_max(k->epoch, p->members ? pp_tree_epoch(p) : pp_epoch_of(p));
 	}
 	return 0;
+}
+
+/*
+ * The queue of a parent as its members' flows see it: they keep to the shares of their own pipe, of
+ * which all are used in full now and then, and only what stands beyond is theirs to mend.
+ */
+static __always_inline __u64 beyond(__u64 queue)
+{
+	return queue > PP_PARENT_QUEUE ? queue - PP_PARENT_QUEUE : 0;
 }
 
 /* The queue on the path, and the longest epoch and the share if they are wanted. */
@@ -132,6 +143,8 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 		return share;
 	k->queue = k->epoch = 0;
 	k->room = ~0ULL;
+	if (path->parents && want != PP_WANT_QUEUE)
+		pp_refresh(path, k->now);
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
 		struct pp_pipe *p = pipe_at(path, i);
 
@@ -139,9 +152,13 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 			break;
 		if (!in_force(p, k->now))
 			continue;
+		k->grace |= k->now < p->grace;
+		if (p->members) {
+			k->queue = pp_max(k->queue, beyond(pp_law_queue(p, k->now)));
+			continue;
+		}
 		k->queue = pp_max(k->queue, pp_law_queue(p, k->now));
 		k->room = pp_min(k->room, p->room);
-		k->grace |= k->now < p->grace;
 		if (want == PP_WANT_QUEUE)
 			continue;
 		share = pp_min(share, want == PP_WANT_PACE ? pp_pace_in(p, &path->share[i], k->now)
@@ -207,18 +224,20 @@ __noinline int pp_count_passed(struct pp_path *path, struct packet *k)
 {
 	if (!path || !k)
 		return 0;
-	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+	/* from the outermost in: a parent's news reach its member with this packet */
+	for (__u32 j = 0; j < PP_MAX_PATH; j++) {
+		__u32 i = PP_MAX_PATH - 1 - j;
 		struct pp_pipe *p = pipe_at(path, i);
 
-		if (!p)
-			break;
-		if (!in_force(p, k->now))
+		if (!p || !in_force(p, k->now))
 			continue;
 		/* what was in flight when the limit came is nobody's to make up for */
-		if (!k->unheard || !k->grace || k->queue < PP_HARD_QUEUE)
-			pp_arrive_in(p, &path->share[i], k->now, k->len, k->mss);
-		else
+		if (k->unheard && k->grace && k->queue >= PP_HARD_QUEUE)
 			pp_law_pass_by(p, k->len);
+		else if (p->members)
+			pp_tree_arrive_in(p, member_at(path, i), k->now, k->len, k->mss);
+		else
+			pp_arrive_in(p, &path->share[i], k->now, k->len, k->mss);
 		if (k->charged)
 			pp_law_charged(&path->share[i], k->now);
 		__sync_fetch_and_add(&p->packets, k->segs);

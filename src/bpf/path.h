@@ -25,22 +25,20 @@ static __always_inline __u32 pipes_of(__u64 cgroup_id)
 }
 
 /*
- * Append the cgroup's pipe of one direction, and take its identity if none was nearer. What the
- * flow did in a pipe is kept if the pipe stands where it stood before.
+ * Append a pipe that is not there yet. What the flow did in a pipe is kept if the pipe stands where
+ * it stood before. Returns its parent, 0 for none.
  */
-__noinline int pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
+__noinline __u32 pp_path_append(struct pp_path *path, __u32 k)
 {
-	struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &cgroup_id);
-	__u32 k, n;
+	struct pp_pipe *p = bpf_map_lookup_elem(&pp_pipes, &k);
+	__u32 n;
 
-	if (!path || !slot)
-		return 0;
-	if (!path->identity)
-		path->identity = slot->identity;
-	k = dir == PP_EGRESS ? slot->pipe[PP_EGRESS] : slot->pipe[PP_INGRESS];
-	if (!k)
+	if (!path || !p)
 		return 0;
 	n = path->n;
+	for (__u32 i = 0; i < PP_MAX_PATH && i < n; i++)
+		if (path->pipe[i] == k)
+			return 0;
 	if (n >= PP_MAX_PATH) {
 		event(PP_EVENT_PATH_FULL);
 		return 0;
@@ -49,6 +47,30 @@ __noinline int pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 		__builtin_memset(&path->share[n], 0, sizeof(path->share[n]));
 	path->pipe[n] = k;
 	path->n = n + 1;
+	path->parents += p->members > 0;
+	return p->parent;
+}
+
+/*
+ * Append the cgroup's pipe of one direction with all above it in its tree, and take its identity if
+ * none was nearer. What the cgroup itself sends is no member's: where its pipe has members, it goes
+ * through a pipe of its own.
+ */
+__noinline int pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
+{
+	struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &cgroup_id);
+	__u32 k, own;
+
+	if (!path || !slot)
+		return 0;
+	if (!path->identity)
+		path->identity = slot->identity;
+	k = dir == PP_EGRESS ? slot->pipe[PP_EGRESS] : slot->pipe[PP_INGRESS];
+	own = dir == PP_EGRESS ? slot->own[PP_EGRESS] : slot->own[PP_INGRESS];
+	if (own && !path->n)
+		pp_path_append(path, own);
+	for (int i = 0; k && i < PP_MAX_PATH; i++)
+		k = pp_path_append(path, k);
 	return 0;
 }
 
@@ -83,7 +105,7 @@ __noinline int pp_path_of_skb(struct __sk_buff *skb, struct pp_path *path, struc
 		return 0;
 	gen = st->gen;
 	levels = st->levels;
-	path->n = 0;
+	path->n = path->parents = 0;
 	path->identity = 0;
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
@@ -157,7 +179,7 @@ __noinline int pp_path_of_cgroup(struct pp_path *path, __u64 cgroup, struct pp_s
 		return 0;
 	gen = st->gen;
 	levels = levels_of(cg, st->levels);
-	path->n = 0;
+	path->n = path->parents = 0;
 	path->identity = 0;
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);

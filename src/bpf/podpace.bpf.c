@@ -6,6 +6,7 @@
  * cgroup's id to its pipes. The programs are attached once, at the root, and inherited by every
  * cgroup below, now or later:
  *
+ *   tree.h      shares a pipe's capacity among pipes: guarantees, weights, borrowing
  *   egress.h    counts each packet that is sent in the pipes of its path and runs the law (law.h);
  *               holds what has no pace
  *   ingress.h   the same for each packet that is received
@@ -35,7 +36,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "abi.h"
-#include "law.h"
+#include "tree.h"
 #include "wire.h"
 #include "kern.h"
 #include "maps.h"
@@ -51,6 +52,22 @@
 #include "sockopt.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Was there one? */
+static __always_inline int free_pipe(__u32 k)
+{
+	struct pp_pipe *p = k ? bpf_map_lookup_elem(&pp_pipes, &k) : NULL, *above;
+	__u32 parent;
+
+	if (!p)
+		return 0;
+	p->rate = 0;
+	parent = p->parent;
+	above = parent ? bpf_map_lookup_elem(&pp_pipes, &parent) : NULL;
+	if (above)
+		__sync_fetch_and_add(&above->members, -1);
+	return 1;
+}
 
 /*
  * A cgroup goes: so do its limits, without an agent. User space cleans up by itself where this does
@@ -71,12 +88,9 @@ int BPF_PROG(pp_rmdir, struct cgroup *cg)
 	if (bpf_map_delete_elem(&pp_slots, &id))
 		return 0;
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
-		__u32 k = was.pipe[dir];
-		struct pp_pipe *p = k ? bpf_map_lookup_elem(&pp_pipes, &k) : NULL;
-
-		if (!p)
+		if (!free_pipe(was.pipe[dir]))
 			continue;
-		p->rate = 0;
+		free_pipe(was.own[dir]);
 		limited = 1;
 		__sync_fetch_and_add(&st->nlimits[dir], -1);
 	}

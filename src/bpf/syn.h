@@ -77,13 +77,15 @@ __noinline __u64 pp_first_rate(struct pp_path *path, __u64 now)
 
 	if (!path)
 		return 0;
+	if (path->parents)
+		pp_refresh(path, now);
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
 		struct pp_pipe *p = pipe_at(path, i);
 		struct pp_share s = { 0 };
 
 		if (!p)
 			break;
-		if (in_force(p, now))
+		if (in_force(p, now) && !p->members)
 			rate = pp_min(rate, pp_pace_in(p, &s, now));
 	}
 	return rate == ~0ULL ? 0 : rate;
@@ -118,7 +120,7 @@ __noinline __u64 pp_admit(struct pp_path *path, __u64 now, __u32 *pipe, int conn
 
 		if (!p)
 			break;
-		if (!in_force(p, now))
+		if (!in_force(p, now) || p->members)
 			continue;
 		wait = pp_law_admit(p, now, pp_tick, connects);
 		if (wait <= longest)

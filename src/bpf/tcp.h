@@ -45,13 +45,15 @@ __noinline int pp_order_of(struct pp_flow *f, struct order *o)
 		return 0;
 	rate = o->told;
 	young = o->fresh;
+	if (f->path.parents)
+		pp_refresh(&f->path, now);
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
 		struct pp_pipe *p = pipe_at(&f->path, i);
 		__u64 r;
 
 		if (!p)
 			break;
-		if (!in_force(p, now))
+		if (!in_force(p, now) || p->members)
 			continue;
 		r = pp_pace_in(p, &f->path.share[i], now);
 		if (r < rate) {
@@ -147,7 +149,8 @@ __noinline int pp_note_far(struct pp_path *path, __u32 us)
 
 		if (!p)
 			break;
-		pp_law_far(p, us);
+		if (!p->members)
+			pp_law_far(p, us);
 	}
 	return 0;
 }
@@ -359,7 +362,7 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 
 		if (!p)
 			break;
-		if (!in_force(p, now))
+		if (!in_force(p, now) || p->members)
 			continue;
 		if (counting)
 			__sync_fetch_and_add(&p->fixed, 1);

@@ -14,21 +14,23 @@
 
 /* Values of the options; a command gets those it names in `options`. */
 struct pp_args {
-	char *root;	       /* --root, normalized; "/" by default */
+	char *root;            /* --root, normalized; "/" by default */
 	enum pp_format format; /* -o */
 	bool rate_set[PP_N_DIR];
-	uint64_t rate[PP_N_DIR]; /* --egress, --ingress, bytes/s */
-	uint64_t for_ns;	 /* --for; 0: for ever */
-	uint64_t interval_ns;	 /* --interval; 0: the command's default */
-	uint64_t count;		 /* --count; 0: for ever */
-	unsigned int dirs;	 /* --direction: bits 1 << enum pp_dir; all if not given */
+	uint64_t rate[PP_N_DIR];  /* --egress, --ingress, bytes/s */
+	uint64_t guarantee;       /* --guarantee, bytes/s; 0: not given */
+	uint32_t weight;          /* --weight; 0: not given */
+	uint64_t for_ns;          /* --for; 0: for ever */
+	uint64_t interval_ns;     /* --interval; 0: the command's default */
+	uint64_t count;           /* --count; 0: for ever */
+	unsigned int dirs;        /* --direction: bits 1 << enum pp_dir; all if not given */
 	const char *add, *remove; /* --add, --remove: prefixes with commas between */
-	const char *node;	 /* --node; these, and those above, are NULL if not given */
-	const char *kubeconfig;	 /* --kubeconfig */
-	const char *listen;	 /* --listen */
-	const char *daemonset;	 /* --daemonset */
-	const char *peers;	 /* --peers: prefixes with commas between */
-	char *target;		 /* normalized cgroup path; NULL if the command takes none */
+	const char *node;         /* --node; these, and those above, are NULL if not given */
+	const char *kubeconfig;   /* --kubeconfig */
+	const char *listen;       /* --listen */
+	const char *daemonset;    /* --daemonset */
+	const char *peers;        /* --peers: prefixes with commas between */
+	char *target;             /* normalized cgroup path; NULL if the command takes none */
 };
 
 struct pp_cmd {
@@ -36,7 +38,7 @@ struct pp_cmd {
 	const char *usage; /* what follows the name */
 	const char *
 		options; /* letters of the options it knows besides --root and --help, see main.c */
-	bool target;	 /* takes exactly one TARGET */
+	bool target;     /* takes exactly one TARGET */
 	/* 0, or a negative errno with a message */
 	int (*run)(const struct pp_args *args, struct pp_err *e);
 };

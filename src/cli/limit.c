@@ -3,13 +3,29 @@
 #include "base/base.h"
 #include "base/qty.h"
 #include "cli/cmd.h"
+#include "kernel/members.h"
+
+/* A share alone has no ceil; a guarantee alone has the usual weight. */
+static struct pp_limit_ask ask_of(const struct pp_args *args, enum pp_dir dir)
+{
+	struct pp_limit_ask ask = { .dir = dir,
+				    .rate = args->rate_set[dir] ? args->rate[dir] : PP_NO_CEIL,
+				    .weight = args->weight,
+				    .guarantee = args->guarantee,
+				    .for_ns = args->for_ns,
+				    .owner = PP_OWNER_COMMAND };
+
+	if (ask.guarantee && !ask.weight)
+		ask.weight = PP_WEIGHT_DEFAULT;
+	return ask;
+}
 
 static int set(const struct pp_args *args, struct pp_datapath *d, enum pp_dir dir, struct pp_err *e)
 {
 	struct pp_socket_count sockets = { 0 };
+	struct pp_limit_ask ask = ask_of(args, dir);
 	char rate[32];
-	int r = pp_limit_set(d, args->target, dir, args->rate[dir], args->for_ns, PP_OWNER_COMMAND,
-			     &sockets, e);
+	int r = pp_limit_set(d, args->target, &ask, &sockets, e);
 
 	if (r || !sockets.failed)
 		return r;
@@ -17,27 +33,59 @@ static int set(const struct pp_args *args, struct pp_datapath *d, enum pp_dir di
 		e, -EIO,
 		"cgroup %s: limited to %s, but %llu of its connections cannot be paced and will be "
 		"slow: the kernel refused to set their rate",
-		args->target, pp_rate_format(rate, args->rate[dir]),
+		args->target, ask.rate < PP_NO_CEIL ? pp_rate_format(rate, ask.rate) : "its share",
 		(unsigned long long)sockets.failed);
+}
+
+/*
+ * The directions that are meant, a bit each: those with a rate or, where only a share is asked for,
+ * those in which there is a limit to share.
+ */
+static int find_dirs(const struct pp_args *args, const struct pp_datapath *d, unsigned int *ret,
+		     struct pp_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	uint64_t id;
+	int r;
+
+	*ret = 0;
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		*ret |= args->rate_set[dir] ? 1u << dir : 0;
+	if (*ret)
+		return 0;
+	r = pp_cgroup_open(&d->cgroupfs, args->target, &fd, &id, e);
+	for (int dir = 0; !r && dir < PP_N_DIR; dir++)
+		*ret |= pp_member_above(d, id, dir) ? 1u << dir : 0;
+	if (r || *ret)
+		return r;
+	return pp_err_set(
+		e, -EINVAL,
+		"cgroup %s: a weight or a guarantee is a share of the limit above, and no cgroup above "
+		"it has a limit; valid is: podpace limit PARENT --egress RATE, and this again",
+		args->target);
 }
 
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
+	unsigned int dirs = 0;
 	int r;
 
-	if (!args->rate_set[PP_EGRESS] && !args->rate_set[PP_INGRESS])
+	if (!args->rate_set[PP_EGRESS] && !args->rate_set[PP_INGRESS] && !args->weight &&
+	    !args->guarantee)
 		return pp_err_set(
 			e, -EDOM,
 			"limit: what to limit is missing; valid are --egress RATE, --ingress RATE "
-			"(--egress 50M)");
+			"(--egress 50M), and a share of the limit above: --weight N, --guarantee RATE");
 	r = pp_datapath_open(args->root, PP_LOAD, &d, e);
+	if (!r)
+		r = find_dirs(args, &d, &dirs, e);
 	/* both or none */
 	for (int dir = 0; !r && dir < PP_N_DIR; dir++)
-		if (args->rate_set[dir])
+		if (dirs & 1u << dir)
 			r = pp_limit_check(&d, args->target, dir, e);
 	for (int dir = 0; !r && dir < PP_N_DIR; dir++)
-		if (args->rate_set[dir])
+		if (dirs & 1u << dir)
 			r = set(args, &d, dir, e);
 	return r;
 }

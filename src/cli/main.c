@@ -11,14 +11,16 @@
 #include "cli/sample.h"
 
 static const struct pp_cmd cmds[] = {
-	{ "limit", "TARGET [--egress RATE] [--ingress RATE] [--for DURATION]", "efg", true,
-	  pp_cmd_limit },
+	{ "limit",
+	  "TARGET [--egress RATE] [--ingress RATE] [--weight N] [--guarantee RATE] [--for DURATION]",
+	  "efguw", true, pp_cmd_limit },
 	{ "unlimit", "TARGET [--direction egress|ingress]", "t", true, pp_cmd_unlimit },
 	{ "status", "[-o text|json]", "o", false, pp_cmd_status },
 	{ "top", "[--interval DURATION] [--count N] [-o text|json]", "oin", false, pp_cmd_top },
 	{ "peers", "[--add PREFIX,...] [--remove PREFIX,...] [-o text|json]", "aox", false,
 	  pp_cmd_peers },
-	{ "agent", "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME] [--peers PREFIX,...]",
+	{ "agent",
+	  "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME] [--peers PREFIX,...]",
 	  "dklmp", false, pp_cmd_agent },
 	{ "unload", "", "", false, pp_cmd_unload },
 	{ "version", "[-o text|json]", "o", false, pp_cmd_version },
@@ -30,6 +32,8 @@ static const struct option options[] = {
 	{ "egress", required_argument, NULL, 'e' },
 	{ "ingress", required_argument, NULL, 'g' },
 	{ "for", required_argument, NULL, 'f' },
+	{ "guarantee", required_argument, NULL, 'u' },
+	{ "weight", required_argument, NULL, 'w' },
 	{ "direction", required_argument, NULL, 't' },
 	{ "add", required_argument, NULL, 'a' },
 	{ "remove", required_argument, NULL, 'x' },
@@ -69,17 +73,18 @@ static const struct pp_cmd *find_cmd(const char *name, struct pp_err *e)
 	return NULL;
 }
 
-static int parse_count(const char *s, uint64_t *ret, struct pp_err *e)
+static int parse_count(const char *option, const char *s, uint64_t most, uint64_t *ret,
+		       struct pp_err *e)
 {
 	char shown[64], *end;
 	unsigned long long v;
 
 	errno = 0;
 	v = strtoull(s, &end, 10);
-	if (errno || end == s || *end || s[0] == '-' || v < 1 || v > 1000000000) {
+	if (errno || end == s || *end || s[0] == '-' || v < 1 || v > most) {
 		pp_err_escape(shown, sizeof(shown), s, strlen(s));
-		return pp_err_set(e, -EINVAL,
-				  "--count \"%s\": valid is a number from 1 to 1000000000", shown);
+		return pp_err_set(e, -EINVAL, "%s \"%s\": valid is a number from 1 to %llu", option,
+				  shown, (unsigned long long)most);
 	}
 	*ret = v;
 	return 0;
@@ -112,6 +117,9 @@ static int parse_direction(const char *s, unsigned int *ret, struct pp_err *e)
 
 static int parse_option(int opt, const char *value, struct pp_args *args, struct pp_err *e)
 {
+	uint64_t n = 0;
+	int r;
+
 	switch (opt) {
 	case 'r':
 		free(args->root);
@@ -133,12 +141,18 @@ static int parse_option(int opt, const char *value, struct pp_args *args, struct
 	case 'x':
 		args->remove = value;
 		return 0;
+	case 'u':
+		return pp_rate_parse(value, &args->guarantee, e);
+	case 'w':
+		r = parse_count("--weight", value, PP_WEIGHT_MAX, &n, e);
+		args->weight = n;
+		return r;
 	case 'f':
 		return pp_duration_parse(value, &args->for_ns, e);
 	case 'i':
 		return pp_duration_parse(value, &args->interval_ns, e);
 	case 'n':
-		return parse_count(value, &args->count, e);
+		return parse_count("--count", value, 1000000000, &args->count, e);
 	case 'm':
 		args->node = value;
 		return 0;

@@ -46,9 +46,11 @@ static void update(const struct pp_datapath *d, struct pp_sample *s, uint64_t no
 	/* all the sums of the epoch that is under way are in, so `bytes` lags behind by nothing */
 	s->rate = (s->now.bytes - was.bytes) * PP_NSEC / dt;
 	idle = now - s->now.last > 8 * pp_law_epoch(&s->now) && now - s->now.last > PP_NSEC;
+	s->capacity = pp_law_rate(&s->now);
+	s->shared = s->now.members > 0;
 	s->flows = idle ? 0 : s->now.n16 / 16;
-	s->fair = idle ? s->now.rate : pp_law_fair(&s->now);
-	s->fair = pp_min(s->fair, s->now.rate);
+	s->fair = idle ? s->capacity : pp_law_fair(&s->now);
+	s->fair = pp_min(s->fair, s->capacity);
 	s->limited = pp_min((s->now.busy_ns - was.busy_ns) * 1000 / dt, 1000);
 	s->refused = 0;
 	for (int why = 0; why < PP_N_REFUSAL; why++)

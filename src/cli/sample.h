@@ -12,9 +12,11 @@
 struct pp_sample {
 	struct pp_limit limit; /* owns its path */
 	struct pp_pipe now;    /* as of the last reading */
-	uint64_t rate;	       /* bytes/s between the last two readings */
-	uint64_t fair;	       /* what each flow may send, bytes/s */
-	uint64_t flows;	  /* that share the limit: those that used at least half of what they were
+	uint64_t rate;         /* bytes/s between the last two readings */
+	uint64_t capacity;     /* what it may have now: its limit, or its share of the one above */
+	bool shared;      /* by the limits of other cgroups: no flows are counted, nor has it R */
+	uint64_t fair;    /* what each flow may send, bytes/s */
+	uint64_t flows;   /* that share the limit: those that used at least half of what they were
 			     allowed */
 	uint64_t limited; /* share of the time in which the limit bound, tenths of a percent */
 	uint64_t refused; /* packets refused since the limit was set */

@@ -14,6 +14,9 @@ static const struct pp_col cols[] = {
 	{ "target", "target", PP_STR, PP_ALIGN_TYPE },
 	{ "direction", "dir", PP_STR, PP_ALIGN_TYPE },
 	{ "limit", "limit", PP_RATE, PP_ALIGN_TYPE },
+	{ "weight", "weight", PP_COUNT, PP_ALIGN_TYPE },
+	{ "guarantee", "guarantee", PP_RATE, PP_ALIGN_TYPE },
+	{ "capacity", "capacity", PP_RATE_LIVE, PP_ALIGN_TYPE },
 	{ "rate", "rate", PP_RATE_LIVE, PP_ALIGN_TYPE },
 	{ "flows", "flows", PP_COUNT, PP_ALIGN_TYPE },
 	{ "fair_rate", "fair", PP_RATE_LIVE, PP_ALIGN_TYPE },
@@ -27,17 +30,23 @@ static const struct pp_col cols[] = {
 	{ "delayed", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "marked", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "unheard", NULL, PP_COUNT, PP_ALIGN_TYPE },
+	{ "missed", NULL, PP_NS, PP_ALIGN_TYPE },
 	{ "set_by", NULL, PP_STR, PP_ALIGN_TYPE },
 	{ "ends_in", "ends in", PP_NS, PP_ALIGN_TYPE },
 	{ "in_force", "in force", PP_BOOL, PP_ALIGN_TYPE },
 	{ "note", "note", PP_STR, PP_ALIGN_TYPE },
 };
 
+/* Where nothing has a share, what is said of shares is left out of the text. */
+#define FIRST_OF_SHARES 3
+#define N_OF_SHARES 3
+
 struct report {
 	const struct pp_samples *samples;
 	struct pp_cell *cells;
 	size_t n;
 	bool all_in_force;
+	bool shares;
 };
 
 static void add_row(struct report *rep, const struct pp_sample *s)
@@ -47,10 +56,13 @@ static void add_row(struct report *rep, const struct pp_sample *s)
 
 	c[i++] = pp_cell_str(s->limit.path ? s->limit.path : "(removed cgroup)");
 	c[i++] = pp_cell_str(pp_dir_name(s->limit.dir));
-	c[i++] = pp_cell_num(s->now.rate);
+	c[i++] = s->now.rate < PP_NO_CEIL ? pp_cell_num(s->now.rate) : pp_cell_absent();
+	c[i++] = s->now.parent ? pp_cell_num(s->now.weight) : pp_cell_absent();
+	c[i++] = s->now.guarantee ? pp_cell_num(s->now.guarantee) : pp_cell_absent();
+	c[i++] = pp_cell_num(s->capacity);
 	c[i++] = pp_cell_num(s->rate);
-	c[i++] = pp_cell_num(s->flows);
-	c[i++] = pp_cell_num(s->fair);
+	c[i++] = s->shared ? pp_cell_absent() : pp_cell_num(s->flows);
+	c[i++] = s->shared ? pp_cell_absent() : pp_cell_num(s->fair);
 	c[i++] = pp_cell_num(s->now.bytes);
 	c[i++] = pp_cell_num(s->now.packets);
 	c[i++] = pp_cell_num(s->refused);
@@ -59,11 +71,13 @@ static void add_row(struct report *rep, const struct pp_sample *s)
 	c[i++] = pp_cell_num(s->now.delayed);
 	c[i++] = pp_cell_num(s->now.marked);
 	c[i++] = pp_cell_num(s->now.unheard);
+	c[i++] = s->now.guarantee ? pp_cell_num(s->now.missed_ns) : pp_cell_absent();
 	c[i++] = pp_cell_str(s->now.owner == PP_OWNER_AGENT ? "agent" : "command");
 	c[i++] = s->ends_in ? pp_cell_num(s->ends_in) : pp_cell_absent();
 	c[i++] = pp_cell_bool(s->in_force);
 	c[i++] = s->note[0] ? pp_cell_str(s->note) : pp_cell_absent();
 	rep->all_in_force &= s->in_force;
+	rep->shares |= s->now.parent > 0;
 }
 
 /* What happened to the datapath as a whole; NULL without memory. */
@@ -108,6 +122,17 @@ static int not_loaded(const struct pp_args *args)
 	return r;
 }
 
+static int print(const struct report *rep, enum pp_format format, json_t *extra)
+{
+	struct pp_col shown[ARRAY_SIZE(cols)];
+
+	memcpy(shown, cols, sizeof(cols));
+	for (int i = 0; i < N_OF_SHARES && !rep->shares; i++)
+		shown[FIRST_OF_SHARES + i].head = NULL;
+	return pp_out_table(stdout, format, "limits", shown, ARRAY_SIZE(cols), rep->cells, rep->n,
+			    extra);
+}
+
 int pp_cmd_status(const struct pp_args *args, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
@@ -135,8 +160,7 @@ int pp_cmd_status(const struct pp_args *args, struct pp_err *e)
 	if (args->format == PP_TEXT && !samples.n)
 		printf("podpace is loaded at cgroup %s: no limit is set\n", d.root);
 	else
-		r = pp_out_table(stdout, args->format, "limits", cols, ARRAY_SIZE(cols), cells,
-				 samples.n, extra);
+		r = print(&rep, args->format, extra);
 	if (args->format == PP_TEXT)
 		warn(&d);
 	json_decref(extra);

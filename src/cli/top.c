@@ -32,12 +32,12 @@ static int print(const struct pp_samples *samples, enum pp_format format)
 
 		*c++ = pp_cell_str(s->limit.path ? s->limit.path : "(removed cgroup)");
 		*c++ = pp_cell_str(pp_dir_name(s->limit.dir));
-		*c++ = pp_cell_num(s->now.rate);
+		*c++ = s->now.rate < PP_NO_CEIL ? pp_cell_num(s->now.rate) : pp_cell_absent();
 		*c++ = pp_cell_num(s->rate);
-		*c++ = pp_cell_num(s->now.rate ? s->rate * 1000 / s->now.rate : 0);
+		*c++ = pp_cell_num(s->rate * 1000 / s->capacity);
 		*c++ = pp_cell_num(s->limited);
-		*c++ = pp_cell_num(s->flows);
-		*c++ = pp_cell_num(s->fair);
+		*c++ = s->shared ? pp_cell_absent() : pp_cell_num(s->flows);
+		*c++ = s->shared ? pp_cell_absent() : pp_cell_num(s->fair);
 		*c++ = pp_cell_num(s->refused);
 		*c++ = pp_cell_bool(s->in_force);
 	}

@@ -10,7 +10,7 @@
 /* A cgroup2 mount. */
 struct pp_cgroupfs {
 	char *mount; /* path of the mount point */
-	int fd;	     /* the mount point, O_RDONLY | O_DIRECTORY */
+	int fd;      /* the mount point, O_RDONLY | O_DIRECTORY */
 };
 
 /*

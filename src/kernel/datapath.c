@@ -18,7 +18,7 @@
 #include "kernel/pins.h"
 #include "podpace.skel.h"
 
-static const char *const map_names[] = { "pp_pipes",  "pp_state",    "pp_slots", "pp_flows",
+static const char *const map_names[] = { "pp_pipes",   "pp_state", "pp_slots",   "pp_flows",
 					 "pp_inflows", "pp_links", "pp_prefixes" };
 
 /* The programs. `attach` is BPF_CGROUP_*, or -1 for one that is not attached to a cgroup. */

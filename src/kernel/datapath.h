@@ -28,7 +28,7 @@ struct pp_datapath {
 	int slots_fd;
 	int prefixes_fd;
 	int iter_fd; /* link of the tcp iterator; -1 if it is not pinned, after PP_ADOPT only */
-	struct pp_pipe *pipes;	/* PP_MAX_PIPES, shared with the kernel */
+	struct pp_pipe *pipes;  /* PP_MAX_PIPES, shared with the kernel */
 	struct pp_state *state; /* shared with the kernel */
 };
 

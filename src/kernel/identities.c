@@ -16,8 +16,7 @@ static int by_cgroup(const void *a, const void *b)
 static size_t find(const struct pp_identity *want, size_t n, uint64_t id)
 {
 	struct pp_identity key = { .cgroup_id = id };
-	const struct pp_identity *at =
-		n ? bsearch(&key, want, n, sizeof(key), by_cgroup) : NULL;
+	const struct pp_identity *at = n ? bsearch(&key, want, n, sizeof(key), by_cgroup) : NULL;
 
 	return at ? (size_t)(at - want) : n;
 }

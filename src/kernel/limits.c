@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "kernel/limits.h"
+#include "kernel/members.h"
 #include "kernel/slots.h"
 
 static uint64_t clock_ns(clockid_t id)
@@ -21,8 +22,7 @@ uint64_t pp_now(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-/* Where to stop looking: what lies behind has never been used. */
-static uint32_t pipes_end(const struct pp_datapath *d)
+uint32_t pp_pipes_end(const struct pp_datapath *d)
 {
 	uint32_t end = d->state->pipes_end;
 
@@ -40,6 +40,8 @@ static void pipe_free(struct pp_datapath *d, uint32_t k)
 	struct pp_slot slot;
 	uint64_t id = p->cgroup_id;
 
+	pp_members_part(d, k);
+	pp_member_leave(d, k);
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[p->dir] == k) {
 		slot.pipe[p->dir] = 0;
 		pp_slot_write(d, id, &slot);
@@ -51,8 +53,9 @@ static bool has_slot(const struct pp_datapath *d, uint32_t k)
 {
 	struct pp_slot slot;
 
-	return bpf_map_lookup_elem(d->slots_fd, &d->pipes[k].cgroup_id, &slot) == 0 &&
-	       slot.pipe[d->pipes[k].dir] == k;
+	if (bpf_map_lookup_elem(d->slots_fd, &d->pipes[k].cgroup_id, &slot))
+		return false;
+	return (d->pipes[k].own ? slot.own : slot.pipe)[d->pipes[k].dir] == k;
 }
 
 /* Entries whose time is over or whose cgroup is gone are free for others. */
@@ -61,7 +64,7 @@ static void collect(struct pp_datapath *d)
 	uint64_t now = pp_now();
 
 	pp_slots_reconcile(d);
-	for (uint32_t k = 1; k < pipes_end(d); k++) {
+	for (uint32_t k = 1; k < pp_pipes_end(d); k++) {
 		_cleanup_free_ char *path = NULL;
 
 		if (!d->pipes[k].rate)
@@ -70,29 +73,22 @@ static void collect(struct pp_datapath *d)
 		    pp_cgroup_path(&d->cgroupfs, d->pipes[k].cgroup_id, &path) == -ESTALE)
 			pipe_free(d, k);
 	}
+	pp_members_reconcile(d);
 }
 
-static uint32_t pipe_find_free(struct pp_datapath *d)
+uint32_t pp_pipe_find_free(struct pp_datapath *d)
 {
 	for (uint32_t k = 1; k < PP_MAX_PIPES; k++)
-		if (k >= pipes_end(d) || !d->pipes[k].rate) {
+		if (k >= pp_pipes_end(d) || !d->pipes[k].rate) {
 			/* first the end: a pipe behind it would be seen by nobody */
-			if (k >= pipes_end(d))
+			if (k >= pp_pipes_end(d))
 				__atomic_store_n(&d->state->pipes_end, k + 1, __ATOMIC_SEQ_CST);
 			return k;
 		}
 	return 0;
 }
 
-/* A limit as it is asked for. */
-struct ask {
-	enum pp_dir dir;
-	uint64_t rate;
-	uint64_t for_ns;
-	enum pp_owner owner;
-};
-
-static void pipe_configure(struct pp_pipe *p, uint64_t id, const struct ask *ask)
+static void pipe_configure(struct pp_pipe *p, uint64_t id, const struct pp_limit_ask *ask)
 {
 	uint64_t now = pp_now();
 
@@ -106,6 +102,15 @@ static void pipe_configure(struct pp_pipe *p, uint64_t id, const struct ask *ask
 	p->owner = ask->owner;
 	set_u64(&p->expires, ask->for_ns ? now + ask->for_ns : 0);
 	set_u64(&p->rate, ask->rate);
+}
+
+void pp_pipe_configure_own(struct pp_datapath *d, uint32_t k, uint32_t of)
+{
+	const struct pp_pipe *p = &d->pipes[of];
+	const struct pp_limit_ask ask = { .dir = p->dir, .rate = PP_NO_CEIL, .owner = p->owner };
+
+	pipe_configure(&d->pipes[k], p->cgroup_id, &ask);
+	d->pipes[k].own = 1;
 }
 
 static int by_path(const void *a, const void *b)
@@ -133,13 +138,13 @@ static int list_read(const struct pp_datapath *d, struct list *all, struct pp_er
 {
 	int r;
 
-	all->limits = calloc(pipes_end(d) + 1, sizeof(*all->limits));
+	all->limits = calloc(pp_pipes_end(d) + 1, sizeof(*all->limits));
 	if (!all->limits)
 		return -ENOMEM;
-	for (uint32_t k = 1; k < pipes_end(d); k++) {
+	for (uint32_t k = 1; k < pp_pipes_end(d); k++) {
 		struct pp_limit *l = &all->limits[all->n];
 
-		if (!d->pipes[k].rate)
+		if (!d->pipes[k].rate || d->pipes[k].own)
 			continue;
 		*l = (struct pp_limit){ .pipe = k,
 					.cgroup_id = d->pipes[k].cgroup_id,
@@ -201,8 +206,8 @@ static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir,
 		path, worst, PP_MAX_PATH);
 }
 
-static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, const struct ask *ask,
-		       struct pp_err *e)
+static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id,
+		       const struct pp_limit_ask *ask, struct pp_err *e)
 {
 	struct pp_slot slot = {};
 	uint32_t k;
@@ -210,7 +215,7 @@ static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id, con
 
 	if (r)
 		return r;
-	k = pipe_find_free(d);
+	k = pp_pipe_find_free(d);
 	if (!k)
 		return pp_err_set(e, -ENOSPC, "cgroup %s: all %d limits of this host are in use",
 				  path, PP_MAX_PIPES - 1);
@@ -251,11 +256,49 @@ static int depth(const char *path)
 	return n;
 }
 
-int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate,
-		 uint64_t for_ns, enum pp_owner owner, struct pp_socket_count *ret_sockets,
-		 struct pp_err *e)
+/* Its share, or none, of the limit above. */
+static int set_share(struct pp_datapath *d, const char *path, uint64_t id,
+		     const struct pp_limit_ask *ask, struct pp_err *e)
 {
-	const struct ask ask = { dir, rate, for_ns, owner };
+	struct pp_slot slot;
+	uint32_t above;
+	int r;
+
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) || !slot.pipe[ask->dir])
+		return 0; /* its cgroup went */
+	if (!ask->weight) {
+		pp_member_leave(d, slot.pipe[ask->dir]);
+		return 0;
+	}
+	above = pp_member_above(d, id, ask->dir);
+	r = above ? pp_member_set(d, slot.pipe[ask->dir], above, ask->weight, ask->guarantee)
+		  : -ENOENT;
+	if (r == -ENOSPC)
+		return pp_err_set(e, r, "cgroup %s: all %d limits of this host are in use", path,
+				  PP_MAX_PIPES - 1);
+	return r ? pp_err_set(e, r, "cgroup %s: the limit above it is gone", path) : 0;
+}
+
+static const char *dir_name(enum pp_dir dir)
+{
+	return dir == PP_INGRESS ? "ingress" : "egress";
+}
+
+static int check_share(struct pp_datapath *d, const char *path, uint64_t id,
+		       const struct pp_limit_ask *ask, struct pp_err *e)
+{
+	if (!ask->weight || pp_member_above(d, id, ask->dir))
+		return 0;
+	return pp_err_set(
+		e, -EINVAL,
+		"cgroup %s: a weight or a guarantee is a share of the limit above, and no cgroup above "
+		"it has an %s limit; valid is: podpace limit PARENT --%s RATE, and this again",
+		path, dir_name(ask->dir), dir_name(ask->dir));
+}
+
+int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_ask *ask,
+		 struct pp_socket_count *ret_sockets, struct pp_err *e)
+{
 	_cleanup_close_ int fd = -1;
 	struct pp_slot slot = {};
 	uint64_t id;
@@ -279,10 +322,17 @@ int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint6
 				  "cgroup %s: %s; 'podpace unload' and set the limits again", path,
 				  why);
 	collect(d);
-	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[dir])
-		pipe_configure(&d->pipes[slot.pipe[dir]], id, &ask);
-	else
-		r = pipe_create(d, path, id, &ask, e);
+	r = check_share(d, path, id, ask, e);
+	if (r)
+		return r;
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[ask->dir]) {
+		pp_member_prepare(d, slot.pipe[ask->dir], ask->weight, ask->guarantee);
+		pipe_configure(&d->pipes[slot.pipe[ask->dir]], id, ask);
+	} else {
+		r = pipe_create(d, path, id, ask, e);
+	}
+	if (!r)
+		r = set_share(d, path, id, ask, e);
 	return r < 0 ? r : pp_sockets_sync(d, path, ret_sockets, e);
 }
 
@@ -316,7 +366,7 @@ int pp_limit_remove(struct pp_datapath *d, const char *path, unsigned int dirs,
 int pp_limit_remove_all(struct pp_datapath *d, struct pp_socket_count *ret_sockets,
 			struct pp_err *e)
 {
-	for (uint32_t k = 1; k < pipes_end(d); k++)
+	for (uint32_t k = 1; k < pp_pipes_end(d); k++)
 		if (d->pipes[k].rate)
 			pipe_free(d, k);
 	/*
@@ -352,6 +402,11 @@ int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, cha
 	}
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) || slot.pipe[l->dir] != l->pipe) {
 		snprintf(why, size, "its slot is missing: set it again");
+		return 0;
+	}
+	if (p->rate == PP_NO_CEIL && !p->parent) {
+		snprintf(why, size,
+			 "the limit above, of which it had a share, is gone: set both again");
 		return 0;
 	}
 	r = pp_datapath_runs(d, fd, why, size);

@@ -16,16 +16,28 @@ struct pp_limit {
 	enum pp_dir dir;
 };
 
+/* A limit as it is asked for. Rates are bytes/s. */
+struct pp_limit_ask {
+	enum pp_dir dir;
+	uint64_t rate;   /* its ceil; PP_NO_CEIL: nothing but its share, so it needs a weight */
+	uint32_t weight; /* of its share in the nearest limit above; 0: it has none, only a ceil */
+	uint64_t guarantee; /* that it has in full before weights count; with a weight only */
+	uint64_t for_ns;    /* how long it holds; 0: for ever */
+	enum pp_owner owner;
+};
+
+/* pp_pipe.rate of a limit that is a share and has no ceil: 1 Pbit/s. */
+#define PP_NO_CEIL 125000000000000ULL
+
 /*
- * Sets or changes a limit, which is owner's from now on; when it returns 0 the limit is in force
- * for every packet, and for every connection that was there before. path: normalized, at or below
- * the datapath's root. rate: bytes/s. for_ns: how long it holds, 0 for ever. What was in force
- * stays in force on failure.
- * -ENOENT: no such cgroup; -ENOSPC: no room; -E2BIG: too many limits above.
+ * Sets or changes a limit; when it returns 0 the limit is in force for every packet, and for every
+ * connection that was there before. path: normalized, at or below the datapath's root. What was in
+ * force stays in force on failure.
+ * -ENOENT: no such cgroup; -ENOSPC: no room; -E2BIG: too many limits above; -EINVAL: a share, and
+ * no limit above to have it of.
  */
-int pp_limit_set(struct pp_datapath *d, const char *path, enum pp_dir dir, uint64_t rate,
-		 uint64_t for_ns, enum pp_owner owner, struct pp_socket_count *ret_sockets,
-		 struct pp_err *e);
+int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_ask *ask,
+		 struct pp_socket_count *ret_sockets, struct pp_err *e);
 
 /*
  * Is there room for a limit of the cgroup in this direction, on the way of its connections? For
@@ -61,6 +73,15 @@ int pp_limit_each(const struct pp_datapath *d, int (*fn)(const struct pp_limit *
  */
 int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, char *why,
 		      size_t size);
+
+/* Where to stop looking: what lies behind has never been used. */
+uint32_t pp_pipes_end(const struct pp_datapath *d);
+
+/* An index of a pipe that is free, 0 if there is none; configure it before the next call. */
+uint32_t pp_pipe_find_free(struct pp_datapath *d);
+
+/* For members.c: pipe k of what the cgroup of pipe `of`, which has members, sends itself. */
+void pp_pipe_configure_own(struct pp_datapath *d, uint32_t k, uint32_t of);
 
 /* Nanoseconds of the clock that the programs use. */
 uint64_t pp_now(void);

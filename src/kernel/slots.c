@@ -103,6 +103,10 @@ static bool check(const struct pp_datapath *d, uint64_t id, struct pp_slot *s,
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
 		const struct pp_pipe *p = &d->pipes[s->pipe[dir] % PP_MAX_PIPES];
 
+		if (s->own[dir] && (!s->pipe[dir] || !d->pipes[s->own[dir] % PP_MAX_PIPES].own)) {
+			s->own[dir] = 0;
+			changed = true;
+		}
 		if (!s->pipe[dir])
 			continue;
 		if (p->rate && p->cgroup_id == id) {

@@ -447,6 +447,7 @@ struct sim_case *sim_cases(__u32 *ret_n)
 		servers();
 		window_alone();
 		sim_hard();
+		sim_trees();
 		mark_known();
 	}
 	*ret_n = n_all;

@@ -12,12 +12,13 @@ enum {
 #define OPEN_LAST (95 * PP_MSEC)
 #define HARD_QUEUE (100 * PP_MSEC)
 #define LAST_QUEUE PP_NSEC
+#define PARENT_QUEUE (20 * PP_MSEC)
 /* HZ=250 */
 #define TICK (4 * PP_MSEC)
 
 static struct pp_pipe *pipe_at(struct sim *s, const struct sim_flow *f, __u32 i)
 {
-	return f->group->pipes & 1 << i && s->pipe[i].rate ? &s->pipe[i] : NULL;
+	return s->pipe[f->path[i]].rate ? &s->pipe[f->path[i]] : NULL;
 }
 
 /* Outside the first segments only a queue that nobody should ever see refuses a paced packet. */
@@ -27,10 +28,10 @@ static int refused_hard(struct sim *s, struct sim_flow *f, __u64 queue)
 
 	if (queue < HARD_QUEUE)
 		return 0;
-	for (__u32 i = 0; i < SIM_PIPES; i++) {
+	for (__u32 i = 0; i < f->pipes; i++) {
 		struct pp_pipe *p = pipe_at(s, f, i);
 
-		if (!p)
+		if (!p || p->members)
 			continue;
 		epoch = pp_max(epoch, pp_law_epoch(p));
 		pp_law_pace(p, &f->share[i], s->now);
@@ -40,9 +41,9 @@ static int refused_hard(struct sim *s, struct sim_flow *f, __u64 queue)
 
 static int refused_opening(struct sim *s, struct sim_flow *f, __u32 segs)
 {
-	for (__u32 i = 0; i < SIM_PIPES; i++)
+	for (__u32 i = 0; i < f->pipes; i++)
 		if (pipe_at(s, f, i))
-			s->pipe[i].refused[PP_REFUSED_OPENING] += segs;
+			pipe_at(s, f, i)->refused[PP_REFUSED_OPENING] += segs;
 	return 0;
 }
 
@@ -50,11 +51,16 @@ static int police(struct sim *s, struct sim_flow *f, __u32 segs)
 {
 	__u64 queue = 0, room = ~0ULL;
 
-	for (__u32 i = 0; i < SIM_PIPES; i++)
-		if (pipe_at(s, f, i)) {
-			queue = pp_max(queue, pp_law_queue(&s->pipe[i], s->now));
-			room = pp_min(room, s->pipe[i].room);
-		}
+	for (__u32 i = 0; i < f->pipes; i++) {
+		struct pp_pipe *p = pipe_at(s, f, i);
+		__u64 q = p ? pp_law_queue(p, s->now) : 0;
+
+		if (p && p->members)
+			q = q > PARENT_QUEUE ? q - PARENT_QUEUE : 0;
+		else if (p)
+			room = pp_min(room, p->room);
+		queue = pp_max(queue, q);
+	}
 	f->charged = 1;
 	if (!f->opened) {
 		f->charged = f->segs_out >= UNPACED;
@@ -75,12 +81,16 @@ __u32 sim_datapath_send(struct sim *s, struct sim_flow *f, __u64 payload, __u32 
 		s->refused++;
 		return 0;
 	}
-	for (__u32 i = 0; i < SIM_PIPES; i++) {
+	for (__u32 j = f->pipes; j-- > 0;) {
+		__u32 i = j;
 		struct pp_pipe *p = pipe_at(s, f, i);
 
 		if (!p)
 			continue;
-		pp_law_arrive(p, &f->share[i], s->now, len, mss);
+		if (p->members)
+			pp_tree_arrive(p, pipe_at(s, f, i - 1), s->now, len, mss);
+		else
+			pp_law_arrive(p, &f->share[i], s->now, len, mss);
 		if (f->charged)
 			pp_law_charged(&f->share[i], s->now);
 	}
@@ -89,16 +99,28 @@ __u32 sim_datapath_send(struct sim *s, struct sim_flow *f, __u64 payload, __u32 
 	return segs;
 }
 
+/* Each member's capacity by its parent, from the root in. */
+static void refresh(struct sim *s, struct sim_flow *f)
+{
+	for (__u32 i = f->pipes; i-- > 1;) {
+		struct pp_pipe *p = pipe_at(s, f, i), *m = pipe_at(s, f, i - 1);
+
+		if (p && p->members && m)
+			m->cap = pp_tree_share(p, m);
+	}
+}
+
 void sim_datapath_order(struct sim *s, struct sim_flow *f)
 {
 	__u64 rate = ~0ULL, r;
 	__u32 window;
 	int young = 0;
 
-	for (__u32 i = 0; i < SIM_PIPES; i++) {
+	refresh(s, f);
+	for (__u32 i = 0; i < f->pipes; i++) {
 		struct pp_pipe *p = pipe_at(s, f, i);
 
-		if (!p)
+		if (!p || p->members)
 			continue;
 		r = pp_law_pace(p, &f->share[i], s->now);
 		if (r < rate) {
@@ -126,10 +148,10 @@ __u64 sim_datapath_admit(struct sim *s, struct sim_flow *f)
 {
 	__u64 wait = 0;
 
-	for (__u32 i = 0; i < SIM_PIPES; i++) {
+	for (__u32 i = 0; i < f->pipes; i++) {
 		struct pp_pipe *p = pipe_at(s, f, i);
 
-		if (p)
+		if (p && !p->members)
 			wait = pp_max(wait, pp_law_admit(p, s->now, TICK, 0));
 	}
 	return wait ? ((s->now + wait) / TICK + 1) * TICK - s->now : 0;
@@ -137,10 +159,10 @@ __u64 sim_datapath_admit(struct sim *s, struct sim_flow *f)
 
 void sim_datapath_leave(struct sim *s, struct sim_flow *f)
 {
-	for (__u32 i = 0; i < SIM_PIPES; i++) {
+	for (__u32 i = 0; i < f->pipes; i++) {
 		struct pp_pipe *p = pipe_at(s, f, i);
 
-		if (p)
+		if (p && !p->members)
 			pp_law_leave(p, &f->share[i]);
 	}
 }

@@ -115,7 +115,7 @@ void sim_judge_phase(struct sim *s)
 }
 
 /* A failure that is known and understood is reported as one, and fails nothing. */
-static void report(int pass, const char *what, const char *todo)
+void sim_judge_report(int pass, const char *what, const char *todo)
 {
 	if (todo && !pass)
 		printf("not ok %u - %s # TODO %s\n", ++tap_run, what, todo);
@@ -142,7 +142,8 @@ static void tap_phase(const struct sim *s, __u32 phase)
 		 r->jain, r->least, 100 * r->worst, r->refused);
 	if (c->group[1].flows && c->group[0].app == SIM_SHORT)
 		printf("# the long flows get %.1f %%\n", 100 * r->group[1] / c->rate[0][0]);
-	report(settled && filled && fair, line, c->todo_phases & 1 << phase ? c->todo : NULL);
+	sim_judge_report(settled && filled && fair, line,
+			 c->todo_phases & 1 << phase ? c->todo : NULL);
 	if (!settled || !filled || !fair)
 		printf("#   failed:%s%s%s\n", settled ? "" : " settling", filled ? "" : " rate",
 		       fair ? "" : " fairness");
@@ -158,7 +159,7 @@ void sim_judge_tap(const struct sim *s)
 		tap_phase(s, i);
 	if (r->y[1] > 0 && c->rate[0][1]) {
 		snprintf(line, sizeof(line), "%s: inner limit %.2f %%", c->name, 100 * r->y[1]);
-		report(r->y[1] < 1 + BAND, line, NULL);
+		sim_judge_report(r->y[1] < 1 + BAND, line, NULL);
 	}
 	for (__u32 i = 0; i < SIM_GROUPS; i++) {
 		const struct sim_group *g = &c->group[i];
@@ -168,7 +169,7 @@ void sim_judge_tap(const struct sim *s)
 		snprintf(line, sizeof(line), "%s: group %u gets %.4g of %.4g Mbit/s: %.1f %%",
 			 c->name, i, r->group[i] * 8e-6, g->want * 8e-6,
 			 100 * r->group[i] / g->want);
-		report(fabs(r->group[i] / g->want - 1) <= BAND, line, NULL);
+		sim_judge_report(fabs(r->group[i] / g->want - 1) <= BAND, line, NULL);
 	}
 }
 

@@ -14,10 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bpf/law.h"
+#include "bpf/tree.h"
 
 enum {
-	SIM_PIPES = 2,
+	SIM_PIPES = 2, /* of a case without a tree */
+	SIM_PATH = 4,
 	SIM_GROUPS = 4,
 	SIM_PHASES = 3,
 	SIM_HEADERS = 52, /* IPv4 and TCP with timestamps */
@@ -71,6 +72,28 @@ struct sim_group {
 	__u8 admitted; /* SIM_SHORT: servers, whose connections wait for admission */
 };
 
+/* A pipe of a tree, and what flows through it if it is a leaf. Rates are bytes/s. */
+struct sim_node {
+	__u32 parent; /* its index; the first node, the root, has itself */
+	__u32 weight;
+	__u64 ceil, guarantee; /* ceil 0: none */
+	/* of a leaf: */
+	__u32 flows;
+	enum sim_cc cc;
+	__u64 demand;      /* of all its flows; 0: all that they get */
+	__u32 from, until; /* phases in which they run; until 0: to the end */
+	__u64 rtt;
+};
+
+struct sim_tree {
+	struct sim_node *node;
+	__u32 nodes;
+	__u32 phases;
+	__u64 settle, phase; /* ns of a phase: before it is measured, and in all */
+	double within;       /* each leaf is to get what it should, but for such a part */
+	double within_all;   /* and the leaves all together on average */
+};
+
 enum sim_check {
 	SIM_NO_FILL = 1,   /* pipe 0 is not to be full */
 	SIM_NO_SETTLE = 2, /* never comes to rest */
@@ -80,6 +103,7 @@ enum sim_check {
 struct sim_case {
 	char name[64];
 	struct sim_group group[SIM_GROUPS];
+	const struct sim_tree *tree; /* in place of the groups and rates */
 	/* bytes/s; 0 in phase 0: no such pipe, in later phases: as before */
 	__u64 rate[SIM_PHASES][SIM_PIPES];
 	__u64 flip;       /* bytes/s: the other limit, if it changes all the time */
@@ -116,7 +140,9 @@ struct sim_bbr {
 
 struct sim_flow {
 	const struct sim_group *group;
-	struct pp_share share[SIM_PIPES];
+	struct pp_share share[SIM_PATH];
+	__u32 path[SIM_PATH]; /* indices of pipes; a parent lies behind its member */
+	__u32 pipes;
 	__u64 rtt, last_ack_at;
 	__u32 window; /* clamp, segments */
 	__u8 open, asked, charged, opened, shrinks, delack_armed, send_armed, probe_armed,
@@ -178,7 +204,9 @@ struct sim {
 	__u32 flows;
 	struct sim_skb *skb;
 	__u32 skbs, skb_size, skb_free;
-	struct pp_pipe pipe[SIM_PIPES];
+	struct pp_pipe *pipe;
+	struct sim_group *leaf; /* of a tree: what flows through each node */
+	__u64 *leaf_got;        /* and got in the part of the phase that is measured */
 	__u32 phase;
 	__u64 phase_start, settle_end, phase_end;
 	struct sim_bins epochs, worst;
@@ -228,11 +256,19 @@ struct sim_group *sim_bulk(struct sim_case *c, __u32 flows, enum sim_cc cc, __u3
 			   __u64 rtt_min, __u64 rtt_max);
 const char *sim_rate_name(__u64 bits);
 
+/* tree.c: cases of trees, what each leaf is to get of them, and what it got */
+void sim_trees(void);
+void sim_tree_exact(const struct sim_tree *t, __u32 phase, double *ret);
+void sim_tree_build(struct sim *s);
+void sim_tree_phase(struct sim *s);
+void sim_tree_judge(struct sim *s);
+
 /* hard.c: the cases of tests/netns/hard.sh and many.sh */
 void sim_hard(void);
 
 /* judge.c: results of a run that is over, in TAP */
 void sim_judge_phase(struct sim *s);
 void sim_judge_tap(const struct sim *s);
-int sim_judge_done(void); /* the exit status */
+void sim_judge_report(int pass, const char *what, const char *todo); /* a line of TAP */
+int sim_judge_done(void);                                            /* the exit status */
 __u64 sim_judge_epoch(const struct sim *s, const struct sim_case *c, __u32 phase);

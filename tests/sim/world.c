@@ -94,6 +94,9 @@ static void add_group(struct sim *s, const struct sim_group *g)
 		f->group = g;
 		f->rtt = g->rtt_min * pow((double)g->rtt_max / g->rtt_min, at);
 		f->head = f->tail = SIM_NONE;
+		for (__u32 k = 0; k < SIM_PIPES; k++)
+			if (g->pipes & 1 << k)
+				f->path[f->pipes++] = k;
 	}
 }
 
@@ -192,6 +195,12 @@ static void print_csv(struct sim *s, __u32 i)
 
 void sim_accepted(struct sim *s, struct sim_flow *f, __u64 len)
 {
+	if (s->c->tree) {
+		if (s->now >= s->settle_end)
+			s->leaf_got[f->path[0]] += len;
+		sim_bins_add(&s->worst, s->now, len);
+		return;
+	}
 	for (__u32 i = 0; i < SIM_PIPES; i++)
 		if (f->group->pipes & 1 << i && s->now >= s->settle_end)
 			s->in[i] += len;
@@ -211,10 +220,16 @@ void sim_accepted(struct sim *s, struct sim_flow *f, __u64 len)
 
 static int next_phase(struct sim *s)
 {
-	sim_judge_phase(s);
+	if (s->c->tree)
+		sim_tree_judge(s);
+	else
+		sim_judge_phase(s);
 	if (++s->phase == s->c->phases)
 		return 0;
-	start_phase(s);
+	if (s->c->tree)
+		sim_tree_phase(s);
+	else
+		start_phase(s);
 	return 1;
 }
 
@@ -234,7 +249,7 @@ static int handle(struct sim *s, const struct sim_heap_entry *e)
 
 	switch ((enum sim_event)(e->what & 0xff)) {
 	case SIM_OPEN:
-		if (runs(f->group, s->phase) && !waits(s, f, e->what >> 8))
+		if (runs(f->group, s->phase) && !f->open && !waits(s, f, e->what >> 8))
 			open_flow(s, f);
 		break;
 	case SIM_ARRIVE:
@@ -286,14 +301,20 @@ void sim_run(struct sim *s, const struct sim_case *c, int csv)
 	s->csv = csv;
 	for (__u32 i = 0; i < SIM_GROUPS; i++)
 		n += c->group[i].flows;
-	s->flow = calloc(n, sizeof(*s->flow));
-	if (!s->flow)
-		abort();
-	for (__u32 i = 0; i < SIM_GROUPS; i++)
-		add_group(s, &c->group[i]);
-	if (csv)
-		printf("time_s,pipe,epoch,y_pct,R_of_limit,n,born,queue_ms,mss,refused\n");
-	start_phase(s);
+	if (c->tree) {
+		sim_tree_build(s);
+		sim_tree_phase(s);
+	} else {
+		s->flow = calloc(n, sizeof(*s->flow));
+		s->pipe = calloc(SIM_PIPES, sizeof(*s->pipe));
+		if (!s->flow || !s->pipe)
+			abort();
+		for (__u32 i = 0; i < SIM_GROUPS; i++)
+			add_group(s, &c->group[i]);
+		if (csv)
+			printf("time_s,pipe,epoch,y_pct,R_of_limit,n,born,queue_ms,mss,refused\n");
+		start_phase(s);
+	}
 	while (sim_heap_take(&s->heap, &e)) {
 		s->now = e.t;
 		s->events++;
@@ -304,6 +325,9 @@ void sim_run(struct sim *s, const struct sim_case *c, int csv)
 
 void sim_free(struct sim *s)
 {
+	free(s->pipe);
+	free(s->leaf);
+	free(s->leaf_got);
 	free(s->heap.at);
 	free(s->flow);
 	free(s->skb);

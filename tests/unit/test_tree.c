@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shares of a pipe: exact where they are exact, bounded for every input. Built with sanitizers.
+// What traffic makes of them is the simulator's.
+
+#include <stddef.h>
+
+#include "bpf/tree.h"
+#include "tap.h"
+
+#define NOW (1000 * PP_NSEC)
+#define C1G 125000000ULL
+
+static __u64 seed = 88172645463325252ULL;
+
+static __u64 rnd(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	return seed ^= seed << 17;
+}
+
+/* Of any magnitude. */
+static __u64 any(void)
+{
+	__u64 shift = rnd() % 64;
+
+	return rnd() >> shift;
+}
+
+static struct pp_pipe pipe_of(__u64 rate)
+{
+	return (struct pp_pipe){ .rate = rate, .vt = NOW << PP_TICKS, .last = NOW, .qmin = ~0ULL };
+}
+
+static struct pp_pipe member_of(__u32 weight, __u64 guarantee)
+{
+	struct pp_pipe m = pipe_of(PP_RATE_MAX);
+
+	m.parent = 1;
+	m.weight = weight;
+	m.guarantee = guarantee;
+	return m;
+}
+
+static void test_share(void)
+{
+	struct pp_pipe p = pipe_of(C1G), m = member_of(300, 0);
+
+	p.members = 2;
+	is_u64(pp_tree_share(&p, &m), C1G, "nothing is known: all, however much it weighs");
+	p.C = C1G;
+	p.R = C1G * PP_TREE_UNIT / 400;
+	m.up_used = C1G;
+	is_u64(pp_tree_share(&p, &m), C1G * 3 / 4, "300 of 400");
+	m.guarantee = 1000000;
+	is_u64(pp_tree_share(&p, &m), C1G * 3 / 4 + 1000000, "and a guarantee");
+	p.whole = PP_TREE_WHOLE / 2;
+	is_u64(pp_tree_share(&p, &m), C1G * 3 / 4 + 500000, "of which there is half");
+	p.whole = 0;
+	m.rate = C1G / 10;
+	is_u64(pp_tree_share(&p, &m), C1G * 3 / 4 + 1000000, "a ceil changes no share");
+	m.cap = pp_tree_share(&p, &m);
+	is_u64(pp_law_rate(&m), C1G / 10, "and holds");
+	m.guarantee = 2 * C1G;
+	is_u64(pp_tree_share(&p, &m), C1G, "none is more than the whole");
+	p.rate = C1G / 2;
+	m.guarantee = 0;
+	is_u64(pp_tree_share(&p, &m), C1G * 3 / 8, "half of the whole: half of the share, at once");
+}
+
+/* A member that used little may have four times that, or what weights give it of all that sent. */
+static void test_use(void)
+{
+	struct pp_pipe p = pipe_of(C1G), m = member_of(100, 0);
+
+	p.members = 5;
+	p.C = C1G;
+	p.R = C1G * PP_TREE_UNIT / 100; /* the one that is big may have all */
+	p.born_prev = 500;
+	is_u64(pp_tree_share(&p, &m), C1G / 5, "one that begins: a fifth, of five");
+	m.up_used = C1G / 10;
+	is_u64(pp_tree_share(&p, &m), C1G * 2 / 5, "one that used a tenth: four tenths");
+	m.up_used = C1G / 2;
+	is_u64(pp_tree_share(&p, &m), C1G, "one that used half: all");
+}
+
+/* Guarantees that are more than there is. */
+static void test_reserve(void)
+{
+	struct pp_pipe p = pipe_of(C1G);
+
+	is_u64(pp_tree_reserve(&p, C1G / 2, C1G), C1G / 2, "half of the whole is guaranteed");
+	is_u64(p.whole, 0, "and given in full");
+	is_u64(pp_tree_reserve(&p, 2 * C1G, C1G), C1G - C1G / 64,
+	       "twice the whole: all but a sixty-fourth");
+	is_u64(p.whole, (C1G - C1G / 64) * PP_TREE_WHOLE / (2 * C1G), "each gets as much less");
+	is_u64(pp_tree_reserve(&p, 0, C1G) > C1G / 2, 1, "they are not forgotten in one epoch");
+	is_u64(pp_tree_reserve(&p, 400 * (PP_RATE_MAX / 100), C1G), C1G - C1G / 64,
+	       "four times 1 Pbit/s");
+	ok(p.whole < 2, "of which next to nothing is given");
+}
+
+static const char *broken(const struct pp_pipe *p, const struct pp_pipe *m)
+{
+	__u64 C = pp_law_rate(p), share = pp_tree_share(p, m), T = pp_tree_epoch(p);
+
+	if (!p->R)
+		return "R is 0";
+	if (!share || share > C)
+		return "a share is nothing, or more than the whole";
+	if (T < PP_TREE_EPOCH_MIN || T > PP_EPOCH_MAX)
+		return "an epoch out of bounds";
+	if (p->whole > PP_TREE_WHOLE)
+		return "more than the whole of a guarantee";
+	return NULL;
+}
+
+static void scramble(struct pp_pipe *p)
+{
+	for (size_t i = 0; i < sizeof(*p); i++)
+		((__u8 *)p)[i] = rnd();
+	/* what user space and the law promise of what they left there */
+	p->rate = 125 + any() % PP_RATE_MAX;
+	p->cap = any() % PP_RATE_MAX;
+	p->C = rnd() % 2 ? pp_law_rate(p) : 125 + any() % PP_RATE_MAX;
+	p->R = rnd() % 8 ? 1 + any() % ((p->C + p->C / 16) * PP_TREE_UNIT) : 0;
+	p->n16 = any() % (1 << 28);
+	p->weight = PP_WEIGHT_MIN + rnd() % PP_WEIGHT_MAX;
+	p->guarantee = any() % PP_RATE_MAX;
+	p->up_used = any() % PP_RATE_MAX;
+	p->lull = any() % (PP_EPOCH_MAX / PP_USEC);
+	p->reserved = any() % (PP_RATE_MAX * 100);
+	p->told = any() % ((p->C + p->C / 16) * PP_TREE_UNIT);
+	p->whole = rnd() % (PP_TREE_WHOLE + 1);
+	p->big_guarantees = any() % (PP_RATE_MAX * 100);
+	p->nbig = any() % (1 << 24);
+	p->born = p->born_prev = any() % (1 << 24);
+}
+
+/* Random states and random packets: no undefined arithmetic, and every promise holds. */
+static void test_fuzz(void)
+{
+	const char *what = NULL;
+	struct pp_pipe p, m[3];
+	__u64 now, rounds = 0;
+
+	for (; rounds < 20000 && !what; rounds++) {
+		scramble(&p);
+		for (int i = 0; i < 3; i++)
+			scramble(&m[i]);
+		now = any() >> 1;
+		if (rnd() % 2)
+			p.last = now - any() % (20 * PP_NSEC);
+		for (int k = 0; k < 20 && !what; k++) {
+			struct pp_pipe *one = &m[rnd() % 3];
+			__u64 len = 1 + any() % 131072;
+
+			now += any() % (2 * PP_NSEC);
+			pp_tree_arrive(&p, rnd() % 16 ? one : NULL, now, len, any() % 65536);
+			one->bytes += len;
+			if (!p.R) /* as it was set, and no epoch has ended */
+				continue;
+			what = broken(&p, one);
+		}
+	}
+	ok(!what, "%llu random states, 20 packets each: %s", rounds, what ? what : "sound");
+}
+
+int main(void)
+{
+	test_share();
+	test_use();
+	test_reserve();
+	test_fuzz();
+	return done_testing();
+}
