@@ -43,16 +43,16 @@ schema() {
 STATUS='(keys == ["events", "limits", "loaded", "root"]) and (.root | s) and .loaded == true and
 	(.events | keys == ["no_pace", "no_storage", "path_full", "slot_freed"] and all(.[]; c)) and
 	all(.limits[]; (.target | s) and (.direction | IN("egress", "ingress")) and
-		all(.limit, .rate, .fair_rate; c) and
+		all(.limit, .rate, .fair_rate, .capacity; c) and all(.weight, .guarantee, .missed; . == null) and
 		all(.flows, .bytes, .packets, .refused, .delayed, .unheard; c) and
 		([to_entries[] | select(.key | startswith("refused_")) | .value] |
 			length >= 4 and all(.[]; c)) and
 		.refused == ([to_entries[] | select(.key | startswith("refused_")) | .value] | add) and
 		(.ends_in == null or (.ends_in | c)) and (.in_force | type == "boolean") and
 		(.note == null or (.note | s)) and .set_by == "command" and
-		([keys[] | select(startswith("refused_") | not)] == ["bytes", "delayed", "direction",
-			"ends_in", "fair_rate", "flows", "in_force", "limit", "marked", "note", "packets", "rate", "refused",
-			"set_by", "target", "unheard"]))'
+		([keys[] | select(startswith("refused_") | not)] == ["bytes", "capacity", "delayed", "direction",
+			"ends_in", "fair_rate", "flows", "guarantee", "in_force", "limit", "marked", "missed", "note", "packets", "rate", "refused",
+			"set_by", "target", "unheard", "weight"]))'
 TOP='keys == ["limits"] and all(.limits[]; (.target | s) and (.direction | IN("egress", "ingress")) and
 	all(.limit, .rate, .fair_rate; c) and all(.flows, .refused; c) and
 	all(.used, .limited; type == "number" and . >= 0) and (.in_force | type == "boolean") and
