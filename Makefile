@@ -1,7 +1,7 @@
 # podpace: the one build file. All output goes to build/. See CONTRIBUTING.md.
 #
 #   make            the command, build/podpace
-#   make demo       build, then show a limit at work between three pods of this machine (root)
+#   make demo       build, then show a limit at work between three pods of this machine, and shares (root)
 #   make test       everything that needs no Kubernetes: lint, unit, sim, fuzz, kube, bpf, netns, vm (root)
 #   make unit       one layer alone; so are sim, fuzz, kube, bpf, netns, vm
 #   make cluster    build a Kubernetes of two nodes, bring it up with podpace; make cluster-down (root)
@@ -176,6 +176,7 @@ test-cluster: $(B)/podpace $(B)/traffic $(B)/tests/follow $(B)/podpace-image.tar
 
 demo: $(B)/podpace $(B)/traffic
 	demo/run
+	demo/tenants
 
 install: all
 	install -D -m 755 $(B)/podpace $(DESTDIR)$(PREFIX)/sbin/podpace

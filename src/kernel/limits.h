@@ -26,8 +26,9 @@ struct pp_limit_ask {
 	enum pp_owner owner;
 };
 
-/* pp_pipe.rate of a limit that is a share and has no ceil: 1 Pbit/s. */
-#define PP_NO_CEIL 125000000000000ULL
+/* pp_pipe.rate of a limit that is a share and has no ceil: above 1 Pbit/s, the most that one can
+ * be. */
+#define PP_NO_CEIL 125000000000001ULL
 
 /*
  * Sets or changes a limit; when it returns 0 the limit is in force for every packet, and for every

@@ -62,6 +62,28 @@ for CC in cubic bbr; do
 	done
 done
 
+# Three levels: of a's 750 Mbit/s two thirds are for one of its cgroups.
+weigh a --weight 300
+weigh b --weight 100
+mkdir -p "$LAB_CGROUP2$(lab_cgroup a/in)" "$LAB_CGROUP2$(lab_cgroup a/out)"
+weigh a/in --weight 200
+weigh a/out --weight 100
+run_start in a/in c 4 --flows 1 --cc bbr
+run_start out a/out d 4 --flows 8 --cc cubic
+run_start b b d 4 --flows 16
+sleep 3.6
+end=$(moment)
+for run in in out b; do
+	run_stop "$run"
+done
+is_share "three levels: two thirds of three quarters" \
+	"$(run_rate in "$end - 2.5" "$end - 0.1")" 500M 98 102
+# both arrive in d
+is_share "a third of three quarters, and a quarter" \
+	"$(run_rate out "$end - 2.5" "$end - 0.1")" 500M 98 102
+unlimit a/in
+unlimit a/out
+
 # A ceil holds below the share, and what it leaves is the other's.
 weigh a --weight 300 --egress 500M
 weigh b --weight 100
