@@ -29,9 +29,10 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 # UAPI headers include asm/types.h, which lives in a directory of the machine's architecture
 BPF_CFLAGS = -std=gnu17 -O2 -g $(WARN) -Wno-unused-parameter -target bpf -mcpu=v3 -I/usr/include/$(shell $(CC) -print-multiarch)
 
-SRCS := $(wildcard src/base/*.c src/kernel/*.c src/kube/*.c src/agent/*.c src/cli/*.c)
+SRCS := $(wildcard src/base/*.c src/policy/*.c src/kernel/*.c src/kube/*.c src/agent/*.c src/cli/*.c)
 OBJS := $(SRCS:%.c=$(B)/%.o)
 BASE_SRCS := $(wildcard src/base/*.c)
+POLICY_SRCS := $(BASE_SRCS) $(wildcard src/policy/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
 AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c src/agent/peers.c
@@ -80,6 +81,14 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(BASE_SRCS) $(wildcard src/*/*.h) src/kernel/
 	$(CLANG) -std=gnu17 $(WARN) -fsanitize=fuzzer,address,undefined -O1 -g -Isrc -o $@ $< $(BASE_SRCS) src/kernel/cgroup.c -ljansson
 
 # the shorter stem wins: these are not built by the two rules above
+$(B)/tests/unit/test_policy_%: tests/unit/test_policy_%.c tests/tap.h $(POLICY_SRCS) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(POLICY_SRCS) -ljansson -lyaml
+
+$(B)/tests/fuzz/fuzz_policy_%: tests/fuzz/fuzz_policy_%.c $(POLICY_SRCS) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CLANG) -std=gnu17 $(WARN) -fsanitize=fuzzer,address,undefined -O1 -g -Isrc -o $@ $< $(POLICY_SRCS) -ljansson -lyaml
+
 $(B)/tests/unit/test_kube_%: tests/unit/test_kube_%.c tests/tap.h $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_SRCS) $(KUBE_LIBS)
@@ -136,7 +145,7 @@ $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -g $(WARN) -o $@ $<
 
-build-unit: $(UNITS)
+build-unit: $(UNITS) $(B)/podpace
 build-sim: $(B)/tests/sim
 build-fuzz: $(FUZZERS)
 build-kube: $(KUBE_TESTS) $(B)/tests/follow

@@ -31,6 +31,8 @@ struct pp_args {
 	const char *daemonset;    /* --daemonset */
 	const char *peers;        /* --peers: prefixes with commas between */
 	char *target;             /* normalized cgroup path; NULL if the command takes none */
+	char **files;             /* that a command takes in place of a target */
+	size_t n_files;
 };
 
 struct pp_cmd {
@@ -38,11 +40,14 @@ struct pp_cmd {
 	const char *usage; /* what follows the name */
 	const char *
 		options; /* letters of the options it knows besides --root and --help, see main.c */
-	bool target;     /* takes exactly one TARGET */
+	int words;       /* it takes exactly so many TARGETs, 0 or 1, or one FILE and more */
 	/* 0, or a negative errno with a message */
 	int (*run)(const struct pp_args *args, struct pp_err *e);
 };
 
+#define PP_FILES 2 /* pp_cmd.words */
+
+int pp_cmd_check(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_agent(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_unlimit(const struct pp_args *args, struct pp_err *e);

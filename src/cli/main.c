@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 
 #include "base/base.h"
 #include "base/qty.h"
@@ -13,17 +14,18 @@
 static const struct pp_cmd cmds[] = {
 	{ "limit",
 	  "TARGET [--egress RATE] [--ingress RATE] [--weight N] [--guarantee RATE] [--for DURATION]",
-	  "efguw", true, pp_cmd_limit },
-	{ "unlimit", "TARGET [--direction egress|ingress]", "t", true, pp_cmd_unlimit },
-	{ "status", "[-o text|json]", "o", false, pp_cmd_status },
-	{ "top", "[--interval DURATION] [--count N] [-o text|json]", "oin", false, pp_cmd_top },
-	{ "peers", "[--add PREFIX,...] [--remove PREFIX,...] [-o text|json]", "aox", false,
+	  "efguw", 1, pp_cmd_limit },
+	{ "unlimit", "TARGET [--direction egress|ingress]", "t", 1, pp_cmd_unlimit },
+	{ "status", "[-o text|json]", "o", 0, pp_cmd_status },
+	{ "top", "[--interval DURATION] [--count N] [-o text|json]", "oin", 0, pp_cmd_top },
+	{ "peers", "[--add PREFIX,...] [--remove PREFIX,...] [-o text|json]", "aox", 0,
 	  pp_cmd_peers },
 	{ "agent",
 	  "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME] [--peers PREFIX,...]",
-	  "dklmp", false, pp_cmd_agent },
-	{ "unload", "", "", false, pp_cmd_unload },
-	{ "version", "[-o text|json]", "o", false, pp_cmd_version },
+	  "dklmp", 0, pp_cmd_agent },
+	{ "check", "FILE...", "", PP_FILES, pp_cmd_check },
+	{ "unload", "", "", 0, pp_cmd_unload },
+	{ "version", "[-o text|json]", "o", 0, pp_cmd_version },
 };
 
 static const struct option options[] = {
@@ -180,6 +182,25 @@ static const char *option_name(int opt)
 	return "?";
 }
 
+static int parse_words(const struct pp_cmd *cmd, char **words, int n, struct pp_args *args,
+		       struct pp_err *e)
+{
+	int most = cmd->words == PP_FILES ? INT_MAX : cmd->words, least = cmd->words ? 1 : 0;
+
+	if (n < least || n > most)
+		return pp_err_set(e, -EDOM, "%s: %s; valid is: podpace %s %s", cmd->name,
+				  n > most                 ? "too many words"
+				  : cmd->words == PP_FILES ? "the FILE is missing"
+							   : "the TARGET is missing",
+				  cmd->name, cmd->usage);
+	if (cmd->words == PP_FILES) {
+		args->files = words;
+		args->n_files = (size_t)n;
+		return 0;
+	}
+	return cmd->words ? pp_cgroup_normalize(words[0], &args->target, e) : 0;
+}
+
 /*
  * -EDOM tells the caller that the command line itself is wrong (exit 2), any other error that a
  * value is (exit 1).
@@ -218,12 +239,7 @@ static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_arg
 			return pp_err_set(
 				e, -EDOM, "%s: does not take --%s; valid is: podpace %s %s",
 				(*cmd)->name, option_name(opt), (*cmd)->name, (*cmd)->usage);
-	if (argc - optind != (*cmd)->target)
-		return pp_err_set(e, -EDOM, "%s: %s; valid is: podpace %s %s", (*cmd)->name,
-				  argc - optind > (*cmd)->target ? "too many words"
-								 : "the TARGET is missing",
-				  (*cmd)->name, (*cmd)->usage);
-	return (*cmd)->target ? pp_cgroup_normalize(argv[optind], &args->target, e) : 0;
+	return parse_words(*cmd, argv + optind, argc - optind, args, e);
 }
 
 static void args_free(struct pp_args *args)

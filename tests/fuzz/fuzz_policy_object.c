@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Feeds any text to the reader of objects: no fault of its own, and each fault that it says is a
+// line.
+
+#include "base/base.h"
+#include "policy/object.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* assert() would depend on NDEBUG. */
+static void must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void check(const char *line, void *arg)
+{
+	size_t *faults = arg;
+
+	++*faults;
+	must(strncmp(line, "file:", 5) == 0);
+	for (; *line; line++)
+		must((unsigned char)*line >= 0x20 && (unsigned char)*line <= 0x7e);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct pp_objects o = PP_OBJECTS_INIT(o);
+	struct pp_values *v = NULL;
+	struct pp_err e = { "" };
+	size_t faults = 0;
+
+	if (pp_values_parse("file", (const char *)data, size, &v, &e)) {
+		must(e.msg[0]);
+		return 0;
+	}
+	must(pp_objects_add(&o, v, check, &faults) == 0);
+	must((faults > 0) == (o.invalid > 0));
+	for (const struct pp_object *p = o.first; p; p = p->next)
+		pp_selector_matches(&p->pods, NULL, 0);
+	pp_objects_free(&o);
+	pp_values_free(v);
+	return 0;
+}
