@@ -52,9 +52,31 @@ __noinline __u32 pp_path_append(struct pp_path *path, __u32 k)
 }
 
 /*
+ * Is pipe k to be appended, and nothing before it is its member? Then what comes this way has no
+ * share of it.
+ */
+__noinline int pp_path_lacks_member(struct pp_path *path, __u32 k)
+{
+	struct pp_pipe *last = NULL;
+
+	if (!path)
+		return 0;
+	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
+		struct pp_pipe *p = pipe_at(path, i);
+
+		if (!p)
+			break;
+		if (path->pipe[i] == k)
+			return 0;
+		last = p;
+	}
+	return !last || last->parent != k;
+}
+
+/*
  * Append the cgroup's pipe of one direction with all above it in its tree, and take its identity if
- * none was nearer. What the cgroup itself sends is no member's: where its pipe has members, it goes
- * through a pipe of its own.
+ * none was nearer. What the cgroup itself sends, or one below it that has no share, is no member's:
+ * where its pipe has members, that goes through a pipe of its own.
  */
 __noinline int pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 {
@@ -67,7 +89,7 @@ __noinline int pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 		path->identity = slot->identity;
 	k = dir == PP_EGRESS ? slot->pipe[PP_EGRESS] : slot->pipe[PP_INGRESS];
 	own = dir == PP_EGRESS ? slot->own[PP_EGRESS] : slot->own[PP_INGRESS];
-	if (own && !path->n)
+	if (own && pp_path_lacks_member(path, k))
 		pp_path_append(path, own);
 	for (int i = 0; k && i < PP_MAX_PATH; i++)
 		k = pp_path_append(path, k);

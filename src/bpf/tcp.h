@@ -357,6 +357,8 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 
 	if (!f || !o)
 		return 0;
+	if (f->path.parents)
+		pp_refresh(&f->path, now);
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
 		struct pp_pipe *p = pipe_at(&f->path, i);
 

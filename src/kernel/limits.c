@@ -287,7 +287,15 @@ static const char *dir_name(enum pp_dir dir)
 static int check_share(struct pp_datapath *d, const char *path, uint64_t id,
 		       const struct pp_limit_ask *ask, struct pp_err *e)
 {
-	if (!ask->weight || pp_member_above(d, id, ask->dir))
+	if (!ask->weight)
+		return 0;
+	if (ask->for_ns)
+		return pp_err_set(
+			e, -EINVAL,
+			"cgroup %s: a share lasts as long as the limit that it is of; valid is --for with that "
+			"one",
+			path);
+	if (pp_member_above(d, id, ask->dir))
 		return 0;
 	return pp_err_set(
 		e, -EINVAL,
@@ -387,6 +395,12 @@ int pp_limit_each(const struct pp_datapath *d, int (*fn)(const struct pp_limit *
 	return r;
 }
 
+/* Pipe 0, which stands for none, limits nothing. */
+static bool limits_now(const struct pp_pipe *p)
+{
+	return p->rate && (!p->expires || pp_now() < p->expires);
+}
+
 int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, char *why, size_t size)
 {
 	const struct pp_pipe *p = &d->pipes[l->pipe];
@@ -404,7 +418,7 @@ int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, cha
 		snprintf(why, size, "its slot is missing: set it again");
 		return 0;
 	}
-	if (p->rate == PP_NO_CEIL && !p->parent) {
+	if (p->rate == PP_NO_CEIL && !limits_now(&d->pipes[p->parent])) {
 		snprintf(why, size,
 			 "the limit above, of which it had a share, is gone: set both again");
 		return 0;

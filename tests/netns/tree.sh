@@ -84,6 +84,19 @@ is_share "a third of three quarters, and a quarter" \
 unlimit a/in
 unlimit a/out
 
+# One that has a ceil and no share: it shares what the cgroup above sends itself, of weight 100.
+pp unlimit "$(lab_cgroup b)"
+weigh a --weight 300
+weigh b --egress 900M
+run_start a a c 4 --flows 1
+run_start b b d 4 --flows 16
+sleep 3.6
+end=$(moment)
+run_stop a
+run_stop b
+is_share "a share beside a ceil without one" "$(run_rate a "$end - 2.5" "$end - 0.1")" 750M 98 102
+is_share "the ceil without a share" "$(run_rate b "$end - 2.5" "$end - 0.1")" 250M 97 102
+
 # A ceil holds below the share, and what it leaves is the other's.
 weigh a --weight 300 --egress 500M
 weigh b --weight 100
@@ -163,6 +176,8 @@ refuses "a weight of nothing, with a ceil" "no cgroup above it has an egress lim
 	weigh a --weight 10 --egress 1M
 is "nothing was set" "$(pp status -o json | jq '.limits | length')" 0
 limit "" 1G
+refuses "a share that ends by itself" "a share lasts as long as the limit" \
+	weigh a --weight 10 --for 1m
 refuses "a weight of 0" '--weight "0": valid is a number from 1 to 1000' weigh a --weight 0
 refuses "a weight of 1001" '--weight "1001": valid is a number from 1 to 1000' weigh a --weight 1001
 weigh a --weight 300
@@ -176,6 +191,11 @@ sleep 1.6
 end=$(moment)
 run_stop b
 is_share "and holds" "$(run_rate b "$end - 1" "$end - 0.1")" 10M
+
+limit "" 1G --for 1s
+weigh a --weight 300
+sleep 1.2
+is "the limit above has ended by itself: a share is not in force" "$(field a .in_force)" false
 
 # --- what they receive
 
