@@ -196,6 +196,21 @@ void pp_members_part(struct pp_datapath *d, uint32_t k)
 		end_sharing(d, k);
 }
 
+/* Of n members of pipe k one is to be its cgroup's own, if there are others. */
+static void reconcile_own(struct pp_datapath *d, uint32_t k, uint32_t n)
+{
+	uint32_t own = own_of(d, k);
+
+	if (own && d->pipes[own].parent == k)
+		n--;
+	if (n && !own)
+		begin_sharing(d, k);
+	else if (n && d->pipes[own].parent != k)
+		join(d, own, k, PP_WEIGHT_DEFAULT, 0);
+	else if (!n && own)
+		end_sharing(d, k);
+}
+
 void pp_members_reconcile(struct pp_datapath *d)
 {
 	uint32_t end = pp_pipes_end(d);
@@ -220,8 +235,7 @@ void pp_members_reconcile(struct pp_datapath *d)
 			continue;
 		if (p->members != n[k])
 			set_u32(&p->members, n[k]);
-		/* nobody but its cgroup's own */
-		if (n[k] == 1 && own_of(d, k))
-			end_sharing(d, k);
+		if (!p->own)
+			reconcile_own(d, k, n[k]);
 	}
 }

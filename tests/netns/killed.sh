@@ -94,6 +94,16 @@ sweep "peers that are removed" 3 'pp peers --add 10.1.0.0/16,10.2.0.0/16' \
 pp peers --add 10.1.0.0/16 && pp peers --remove 10.1.0.0/16
 is "limits and peers killed: nprefixes in the end" "$(bpftool -j map dump pinned "$(pins)/pp_state" |
 	jq '.[0].formatted.value.nprefixes')" "$(pp peers -o json | jq '.peers | length')"
+sweep "the first share" 1 'limit "" 100M; unlimit a' limit "$TARGET" --weight 300
+sweep "the last share, that goes" 1 'limit "" 100M; pp limit "$TARGET" --weight 300' unlimit "$TARGET"
+sweep "a limit that is shared, and goes" 1 'limit "" 100M; pp limit "$TARGET" --weight 300' \
+	unlimit "$(lab_cgroup)"
+limit "" 100M
+limit a 20M
+is "shares killed: in the end the limit is its flows'" "$(field "" .flows)" 0
+is "shares killed: pipes in the end" "$(bpftool -j map dump pinned "$(pins)/pp_pipes" |
+	jq '[.[].formatted.value | select(.rate > 0)] | length')" "$(pp status -o json | jq '.limits | length')"
+unlimit ""
 sweep "unload" 1 'limit a 5M' unload
 
 # At any time at all.
