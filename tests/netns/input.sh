@@ -228,8 +228,9 @@ still "nine limits in the other direction"
 if command -v bpftool >/dev/null; then
 	mkdir "$LAB_CGROUP2$(lab_cgroup many)"
 	size=$(bpftool -j map show pinned "$(pins)/pp_pipes" | jq .bytes_value)
+	slot=$(bpftool -j map show pinned "$(pins)/pp_slots" | jq .bytes_value)
 	(cd "$LAB_CGROUP2$(lab_cgroup many)" && mkdir {1..4088} && stat -c %i {1..4088}) |
-		awk -v pins="$(pins)" -v size="$size" '
+		awk -v pins="$(pins)" -v size="$size" -v slot="$slot" '
 		function bytes(x, n, s) {
 			for (s = ""; n--; x = int(x / 256))
 				s = s " " x % 256
@@ -240,7 +241,7 @@ if command -v bpftool >/dev/null; then
 			print "map update pinned " pins "/pp_pipes key" bytes(pipe, 4) " value" \
 				bytes(1000, 8) bytes($1, 8) bytes(0, size - 16)
 			print "map update pinned " pins "/pp_slots key" bytes($1, 8) " value" \
-				bytes(pipe, 4) bytes(0, 12)
+				bytes(pipe, 4) bytes(0, slot - 4)
 		}' >"$LAB_TMP/batch"
 	bpftool batch file "$LAB_TMP/batch" >/dev/null
 	is_refused "a full map" 1 "cgroup $(lab_cgroup other): the map.* is full" limit other 10M
