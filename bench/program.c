@@ -33,16 +33,18 @@ static const struct {
 	const char *name;
 	int pipes;      /* on the path of the cgroup that sends */
 	bool elsewhere; /* another cgroup has one */
+	bool tree;      /* each but the last is a member of the next */
 } rows[] = {
-	{ "no limit on the host", 0, false },
-	{ "limits elsewhere, none on the path", 0, true },
-	{ "1 pipe", 1, false },
-	{ "3 pipes", 3, false },
-	{ "8 pipes", 8, false },
+	{ "no limit on the host", 0, false, false },
+	{ "limits elsewhere, none on the path", 0, true, false },
+	{ "1 pipe", 1, false, false },
+	{ "3 pipes", 3, false, false },
+	{ "3 pipes, a tree of shares", 3, false, true },
+	{ "8 pipes", 8, false, false },
 };
 
 /* The sender is 8 levels down; pipes are on the innermost. */
-static void set_up(int pipes, bool elsewhere)
+static void set_up(int pipes, bool elsewhere, bool tree)
 {
 	char path[64] = "limited";
 	uint64_t id[PP_MAX_PATH];
@@ -55,6 +57,11 @@ static void set_up(int pipes, bool elsewhere)
 	rig_clear();
 	for (int i = 0; i < pipes; i++)
 		rig_limit(1 + i, id[PP_MAX_PATH - 1 - i], PP_RATE_MAX);
+	for (int i = 0; tree && i < pipes - 1; i++) {
+		rig.pipe[1 + i].weight = PP_WEIGHT_DEFAULT;
+		rig.pipe[1 + i].parent = 2 + i;
+		rig.pipe[2 + i].members = 1;
+	}
 	if (elsewhere)
 		rig_limit(100, rig_cgroup("elsewhere"), PP_RATE_MAX);
 }
@@ -128,7 +135,7 @@ static int measure_all(void)
 
 	/* with the clock of run_time_ns switched off, and nothing attached */
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		set_up(rows[i].pipes, rows[i].elsewhere);
+		set_up(rows[i].pipes, rows[i].elsewhere, rows[i].tree);
 		run[i] = median(test_run);
 	}
 	if (has_wire && (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0 ||
@@ -142,7 +149,7 @@ static int measure_all(void)
 			printf("no TUN device |\n");
 			continue;
 		}
-		set_up(rows[i].pipes, rows[i].elsewhere);
+		set_up(rows[i].pipes, rows[i].elsewhere, rows[i].tree);
 		printf("%.0f |\n", median(tcp));
 	}
 	return 0;

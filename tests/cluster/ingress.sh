@@ -51,7 +51,7 @@ slots() {
 # does not count so far.
 identity() {
 	slots "${POD_NODE[$1]}" | jq -r --argjson id "$(stat -c %i "$(pod_path "$1")")" \
-		'.[] | select(.formatted.key == $id) | .value[8:16] | reverse | map(ltrimstr("0x")) | join("")'
+		'.[] | select(.formatted.key == $id) | .value[-8:] | reverse | map(ltrimstr("0x")) | join("")'
 }
 
 uid_begin() {

@@ -97,6 +97,18 @@ run_stop b
 is_share "a share beside a ceil without one" "$(run_rate a "$end - 2.5" "$end - 0.1")" 750M 98 102
 is_share "the ceil without a share" "$(run_rate b "$end - 2.5" "$end - 0.1")" 250M 97 102
 
+# Datagrams are held to the share of their pod, and leave the other its own.
+weigh a --weight 300
+weigh b --weight 100
+run_start a a c 4 --flows 4
+run_start b b d 4 --flows 0 --udp 900M
+sleep 3.6
+end=$(moment)
+run_stop a
+run_stop b
+is_share "beside a flood of datagrams" "$(run_rate a "$end - 2.5" "$end - 0.1")" 750M 95 102
+is_share "the flood" "$(run_rate b "$end - 2.5" "$end - 0.1")" 250M 90 102
+
 # A ceil holds below the share, and what it leaves is the other's.
 weigh a --weight 300 --egress 500M
 weigh b --weight 100
