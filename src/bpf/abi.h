@@ -8,13 +8,16 @@
 #include <linux/types.h>
 
 /* Part of the pin path: programs and commands that disagree on this file never meet. */
-#define PP_ABI 6
+#define PP_ABI 7
 
 enum pp_limits {
-	PP_MAX_PIPES = 8192, /* 1000 pods, two directions, tenants, pairs; 0 is never used */
-	PP_MAX_SLOTS = 4096, /* cgroups with at least one pipe */
-	PP_MAX_PATH = 8,     /* pipes that one flow crosses */
-	PP_MAX_DEPTH = 32,   /* levels of the cgroup tree, from the root, that can have slots */
+	PP_MAX_PIPES = 8192,  /* 1000 pods, two directions, tenants, pairs; 0 is never used */
+	PP_MAX_SLOTS = 4096,  /* cgroups with at least one pipe */
+	PP_MAX_PATH = 8,      /* pipes that one flow crosses */
+	PP_MAX_CAPS = 2,      /* pipes of a slot beside its tree, in one direction */
+	PP_MAX_LOCALS = 8192, /* addresses and identities on this node */
+	PP_MAX_NAME = 400,    /* of a pipe's name, with its end */
+	PP_MAX_DEPTH = 32,    /* levels of the cgroup tree, from the root, that can have slots */
 	/* prefixes of hosts that take part in feedback: four for each of 5000 nodes, and room */
 	PP_MAX_PREFIXES = 32768,
 };
@@ -42,7 +45,10 @@ struct pp_slot {
 	__u32 pipe[PP_N_DIR];
 	/* that takes what the cgroup itself sends, where the other one has members */
 	__u32 own[PP_N_DIR];
-	__u64 identity; /* first 64 bits of the pod's UID; 0: none, or unknown */
+	/* in the tree of the uplink, for what has its other end off the node; the nearest counts */
+	__u32 uplink[PP_N_DIR];
+	__u32 cap[PP_N_DIR][PP_MAX_CAPS]; /* limits beside the tree */
+	__u64 identity;                   /* first 64 bits of the pod's UID; 0: none, or unknown */
 };
 
 /* Key of pp_prefixes: addresses whose hosts take part. IPv4 is mapped: ::ffff:0:0/96. */
@@ -54,6 +60,14 @@ struct pp_prefix {
 /* Value of pp_prefixes. */
 struct pp_prefix_info {
 	__u32 owner; /* enum pp_owner */
+};
+
+/*
+ * Key of pp_locals: an address of this node or of a pod on it, IPv4 mapped; or, behind eight bytes
+ * of ones, which no host's address begins with, the identity of such a pod.
+ */
+struct pp_local {
+	__u8 addr[16];
 };
 
 /* The one entry of pp_state. */

@@ -149,8 +149,7 @@ static __always_inline struct pp_flow *flow_of(struct __sk_buff *skb, struct bpf
 			return NULL;
 		__builtin_memset(f, 0, sizeof(*f));
 	}
-	if (f->path.gen != st->gen)
-		pp_path_of_skb(skb, &f->path, st, PP_EGRESS);
+	path_for(skb, sk, &f->path, st, PP_EGRESS, PP_EGRESS);
 	return f;
 }
 

@@ -12,7 +12,7 @@ __noinline int pp_leave(struct pp_path *path)
 
 		if (!p)
 			break;
-		if (!p->members)
+		if (paces(p))
 			pp_law_leave(p, &path->share[i]);
 	}
 	return 0;

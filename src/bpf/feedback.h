@@ -100,18 +100,33 @@ static __always_inline int ack_fits(struct bpf_sock_ops *ctx, struct tcp_sock *t
 	return (__s32)(ctx->snd_nxt - ack) >= 0 && (__s32)(ack - ctx->snd_una + window) >= 0;
 }
 
+/* The peer is another than was thought: both paths are looked up again. */
+static __always_inline void forget_paths(struct bpf_sock *sk)
+{
+	struct pp_flow *f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
+	struct pp_inflow *in = bpf_sk_storage_get(&pp_inflows, sk, 0, 0);
+
+	if (f)
+		f->path.gen = 0;
+	if (in)
+		in->path.gen = 0;
+}
+
 /* A segment with options that TCP does not know. Did it change what may be sent? */
 static __always_inline struct pp_link *hear(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
 	struct pp_link *l = bpf_sk_storage_get(&pp_links, sk, 0, 0);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct pp_wire w = { 0 };
-	__u64 was;
+	__u64 was, who;
 
 	if (!l || !tp || load_option(ctx, &w, 0) || !ack_fits(ctx, tp))
 		return NULL;
 	was = l->told;
+	who = l->identity;
 	take(l, &w);
+	if (l->identity != who)
+		forget_paths(sk);
 	return l->told != was ? l : NULL;
 }
 

@@ -43,7 +43,7 @@ __noinline int pp_note_lull(struct pp_path *path, __u64 ns)
 
 		if (!p)
 			break;
-		if (!p->members)
+		if (paces(p))
 			pp_law_silent(p, ns);
 	}
 	return 0;
@@ -153,8 +153,7 @@ static __always_inline struct pp_inflow *inflow_of(struct __sk_buff *skb, struct
 			return NULL;
 		__builtin_memset(in, 0, sizeof(*in));
 	}
-	if (in->path.gen != st->gen)
-		pp_path_of_skb(skb, &in->path, st, PP_INGRESS);
+	path_for(skb, sk, &in->path, st, PP_INGRESS, PP_INGRESS);
 	return in;
 }
 
@@ -172,7 +171,7 @@ __noinline __u64 pp_rate_in(struct pp_path *path, __u64 now)
 
 		if (!p)
 			break;
-		if (in_force(p, now) && !p->members)
+		if (in_force(p, now) && paces(p))
 			rate = pp_min(rate, pp_pace_in(p, &path->share[i], now));
 	}
 	return rate;
@@ -192,7 +191,7 @@ __noinline __u64 pp_equal_rate(struct pp_path *path, __u64 now)
 
 		if (!p)
 			break;
-		if (in_force(p, now) && !p->members)
+		if (in_force(p, now) && paces(p))
 			rate = pp_min(rate, pp_equal_in(p, &path->share[i]));
 	}
 	return rate;

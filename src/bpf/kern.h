@@ -46,7 +46,13 @@ struct pp_net { /* possible_net_t, which has no name of its own */
 	struct net *net;
 } __ksym_struct;
 
+struct pp_in6 { /* in6_addr, without its unions */
+	__u8 addr[16];
+};
+
 struct sock_common {
+	__be32 skc_daddr;
+	struct pp_in6 skc_v6_daddr;
 	unsigned short skc_family;
 	unsigned char skc_state;
 	struct pp_net skc_net;

@@ -17,6 +17,9 @@ struct pp_path {
 	__u32 n;        /* pipes on the path */
 	__u16 local;    /* both ends in this network namespace: not counted */
 	__u16 parents;  /* how many of the pipes have members; each lies behind its member */
+	__u16 near;     /* pipes for a peer on this node: those before the uplink's */
+	__u16 all;      /* and for any other; n is one or the other */
+	__u32 pad;
 	__u32 pipe[PP_MAX_PATH];
 	struct pp_share share[PP_MAX_PATH];
 };
@@ -154,6 +157,24 @@ struct {
 	__type(value, struct pp_prefix_info);
 } pp_prefixes SEC(".maps");
 
+/* Addresses and identities on this node. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PP_MAX_LOCALS);
+	__type(key, struct pp_local);
+	__type(value, __u32);
+} pp_locals SEC(".maps");
+
+/* Of user space: what the pipe with this key limits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PP_MAX_PIPES);
+	__type(key, __u64);
+	__type(value, char[PP_MAX_NAME]);
+} pp_names SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -233,6 +254,15 @@ static __always_inline struct pp_pipe *member_at(const struct pp_path *path, __u
 	return m && m->parent == path->pipe[i] ? m : NULL;
 }
 
+/*
+ * Do flows keep to it? Of a parent they have their members' shares, and what only observes limits
+ * nothing.
+ */
+static __always_inline int paces(const struct pp_pipe *p)
+{
+	return !p->members && !p->observe;
+}
+
 /* Does the pipe limit anything at this time? */
 static __always_inline int in_force(const struct pp_pipe *p, __u64 now)
 {
@@ -268,13 +298,11 @@ __noinline int pp_arrive_in(struct pp_pipe *p, struct pp_share *s, __u64 now, __
 	return 0;
 }
 
-/* m may be NULL. */
-__noinline int pp_tree_arrive_in(struct pp_pipe *p, struct pp_pipe *m, __u64 now, __u64 len,
-				 __u32 mss)
+/* m may be NULL. Returns the queue that the packet found, ns. */
+__noinline __u64 pp_tree_arrive_in(struct pp_pipe *p, struct pp_pipe *m, __u64 now, __u64 len,
+				   __u32 mss)
 {
-	if (p)
-		pp_tree_arrive(p, m, now, len, mss);
-	return 0;
+	return p ? pp_tree_arrive(p, m, now, len, mss) : 0;
 }
 
 /* Where no packet does so: each member's capacity by its parent, from the outermost in. */

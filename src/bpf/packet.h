@@ -119,7 +119,7 @@ static __noinline int longest_epoch(struct pp_path *path, struct packet *k)
 
 		if (!p)
 			break;
-		if (in_force(p, k->now))
+		if (in_force(p, k->now) && !p->observe)
 			k->epoch = pp_max(k->epoch, p->members ? pp_tree_epoch(p) : pp_epoch_of(p));
 	}
 	return 0;
@@ -150,7 +150,7 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 
 		if (!p)
 			break;
-		if (!in_force(p, k->now))
+		if (!in_force(p, k->now) || p->observe)
 			continue;
 		k->grace |= k->now < p->grace;
 		if (p->members) {
@@ -202,7 +202,7 @@ __noinline int pp_count_refused(struct pp_path *path, struct packet *k, __u32 wh
 
 		if (!p)
 			break;
-		if (!in_force(p, k->now))
+		if (!in_force(p, k->now) || p->observe)
 			continue;
 		barrier_var(why); /* or clang moves the index's arithmetic before the check, where
 				     it has no bound */
@@ -220,6 +220,17 @@ static __always_inline void mark_ce(struct __sk_buff *skb, struct packet *k)
 	k->mark = k->mark && bpf_skb_ecn_set_ce(skb) == 1;
 }
 
+/* In a parent, of its member m, or where it is only observed: what would be too much is counted. */
+static __always_inline void arrive_above(struct pp_pipe *p, struct pp_pipe *m, struct packet *k)
+{
+	__u64 q = pp_tree_arrive_in(p, m, k->now, k->len, k->mss);
+
+	if (!p->observe || q < PP_TREE_DEBT)
+		return;
+	__sync_fetch_and_add(&p->refused[PP_REFUSED_QUEUE], k->segs);
+	__sync_fetch_and_add(&p->refused_bytes, k->len);
+}
+
 __noinline int pp_count_passed(struct pp_path *path, struct packet *k)
 {
 	if (!path || !k)
@@ -234,8 +245,8 @@ __noinline int pp_count_passed(struct pp_path *path, struct packet *k)
 		/* what was in flight when the limit came is nobody's to make up for */
 		if (k->unheard && k->grace && k->queue >= PP_HARD_QUEUE)
 			pp_law_pass_by(p, k->len);
-		else if (p->members)
-			pp_tree_arrive_in(p, member_at(path, i), k->now, k->len, k->mss);
+		else if (!paces(p))
+			arrive_above(p, member_at(path, i), k);
 		else
 			pp_arrive_in(p, &path->share[i], k->now, k->len, k->mss);
 		if (k->charged)

@@ -10,6 +10,10 @@
  * for them. Of a cgroup's ancestors only those are looked up at whose level there are slots at all,
  * and what is not found is not remembered (passes_by()) until a socket has seen more packets than a
  * record costs.
+ *
+ * The uplink has a tree of its own, of pipes that count only what has its other end off this node:
+ * pp_path.near of the pipes are for a peer on it. A connection has one peer; for a listener's
+ * packets and datagrams it is looked up each time.
  */
 #pragma once
 
@@ -20,8 +24,12 @@ static __always_inline __u32 pipes_of(__u64 cgroup_id)
 
 	if (!slot)
 		return 0;
-	return (slot->pipe[PP_EGRESS] ? 1 << PP_EGRESS : 0) |
-	       (slot->pipe[PP_INGRESS] ? 1 << PP_INGRESS : 0);
+	return (slot->pipe[PP_EGRESS] | slot->uplink[PP_EGRESS] | slot->cap[PP_EGRESS][0]
+			? 1 << PP_EGRESS
+			: 0) |
+	       (slot->pipe[PP_INGRESS] | slot->uplink[PP_INGRESS] | slot->cap[PP_INGRESS][0]
+			? 1 << PP_INGRESS
+			: 0);
 }
 
 /*
@@ -76,12 +84,13 @@ __noinline int pp_path_lacks_member(struct pp_path *path, __u32 k)
 /*
  * Append the cgroup's pipe of one direction with all above it in its tree, and take its identity if
  * none was nearer. What the cgroup itself sends, or one below it that has no share, is no member's:
- * where its pipe has members, that goes through a pipe of its own.
+ * where its pipe has members, that goes through a pipe of its own. Returns its pipe in the tree of
+ * the uplink, 0 for none.
  */
-__noinline int pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
+__noinline __u32 pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 {
 	struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &cgroup_id);
-	__u32 k, own;
+	__u32 k, own, cap[PP_MAX_CAPS];
 
 	if (!path || !slot)
 		return 0;
@@ -93,6 +102,62 @@ __noinline int pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 		pp_path_append(path, own);
 	for (int i = 0; k && i < PP_MAX_PATH; i++)
 		k = pp_path_append(path, k);
+	if (dir == PP_EGRESS)
+		__builtin_memcpy(cap, slot->cap[PP_EGRESS], sizeof(cap));
+	else
+		__builtin_memcpy(cap, slot->cap[PP_INGRESS], sizeof(cap));
+	for (int i = 0; i < PP_MAX_CAPS; i++)
+		if (cap[i])
+			pp_path_append(path, cap[i]);
+	return dir == PP_EGRESS ? slot->uplink[PP_EGRESS] : slot->uplink[PP_INGRESS];
+}
+
+static __always_inline void begin_path(struct pp_path *path)
+{
+	path->n = path->parents = path->near = path->all = 0;
+	path->identity = 0;
+}
+
+/* All that counts everything is there; up is the nearest pipe in the tree of the uplink, or 0. */
+__noinline int pp_path_end(struct pp_path *path, __u32 up, __u64 gen)
+{
+	if (!path)
+		return 0;
+	path->near = path->n;
+	for (int i = 0; up && i < PP_MAX_PATH; i++)
+		up = pp_path_append(path, up);
+	path->all = path->n;
+	path->gen = gen;
+	return 0;
+}
+
+/* Is it an address of this node, or is the identity that the peer has said one of a pod on it? */
+static __always_inline int is_near(const struct pp_local *peer, const struct pp_link *l)
+{
+	struct pp_local pod = { .addr = { 255, 255, 255, 255, 255, 255, 255, 255 } };
+
+	if (bpf_map_lookup_elem(&pp_locals, peer))
+		return 1;
+	/* the address may be a service's */
+	if (!l || !l->identity)
+		return 0;
+	__builtin_memcpy(pod.addr + 8, &l->identity, 8);
+	return bpf_map_lookup_elem(&pp_locals, &pod) != NULL;
+}
+
+/* Of a path with pipes of the uplink's, those that count the packet. */
+__noinline int pp_narrow(struct __sk_buff *skb, struct pp_path *path, __u32 dir)
+{
+	struct pp_local peer = { .addr = { [10] = 255, [11] = 255 } };
+	struct bpf_sock *sk = skb->sk;
+
+	if (!path || !sk || !(sk = bpf_sk_fullsock(sk)))
+		return 0;
+	if (skb->protocol == bpf_htons(0x0800))
+		bpf_skb_load_bytes(skb, dir == PP_EGRESS ? 16 : 12, peer.addr + 12, 4);
+	else
+		bpf_skb_load_bytes(skb, dir == PP_EGRESS ? 24 : 8, peer.addr, 16);
+	path->n = is_near(&peer, bpf_sk_storage_get(&pp_links, sk, 0, 0)) ? path->near : path->all;
 	return 0;
 }
 
@@ -120,25 +185,42 @@ static __always_inline __u32 highest(__u32 levels)
 __noinline int pp_path_of_skb(struct __sk_buff *skb, struct pp_path *path, struct pp_state *st,
 			      __u32 dir)
 {
-	__u32 levels;
+	__u32 levels, up = 0, k;
 	__u64 gen;
 
 	if (!path || !st)
 		return 0;
 	gen = st->gen;
 	levels = st->levels;
-	path->n = path->parents = 0;
-	path->identity = 0;
+	begin_path(path);
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
 		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
 
 		levels &= ~(1U << level);
-		if (id)
-			pp_path_add(path, id, dir);
+		if (!id)
+			continue;
+		k = pp_path_add(path, id, dir);
+		up = up ? up : k;
 	}
-	path->gen = gen;
-	return 0;
+	return pp_path_end(path, up, gen);
+}
+
+/*
+ * The path as it is for this packet, which goes that way: looked up where it may have changed.
+ */
+static __always_inline void path_for(struct __sk_buff *skb, struct bpf_sock *sk,
+				     struct pp_path *path, struct pp_state *st, __u32 dir,
+				     __u32 way)
+{
+	int looked = path->gen != st->gen;
+
+	if (looked)
+		pp_path_of_skb(skb, path, st, dir);
+	if (path->all == path->near)
+		return;
+	if (looked || sk->protocol != IPPROTO_TCP || sk->state == PP_TCP_LISTEN)
+		pp_narrow(skb, path, way);
 }
 
 /* Likewise, any cgroup of the packet's socket. */
@@ -194,29 +276,53 @@ static __always_inline __u64 ancestor_id(struct cgroup *cg, __u32 level)
 __noinline int pp_path_of_cgroup(struct pp_path *path, __u64 cgroup, struct pp_state *st, __u32 dir)
 {
 	struct cgroup *cg = (void *)cgroup;
-	__u32 levels;
+	__u32 levels, up = 0, k;
 	__u64 gen;
 
 	if (!path || !st)
 		return 0;
 	gen = st->gen;
 	levels = levels_of(cg, st->levels);
-	path->n = path->parents = 0;
-	path->identity = 0;
+	begin_path(path);
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
 
 		levels &= ~(1U << level);
-		pp_path_add(path, ancestor_id(cg, level), dir);
+		k = pp_path_add(path, ancestor_id(cg, level), dir);
+		up = up ? up : k;
 	}
-	path->gen = gen;
+	return pp_path_end(path, up, gen);
+}
+
+/* As pp_narrow(), of a connection with peer. */
+__noinline int pp_narrow_to(struct pp_path *path, struct pp_local *peer, struct pp_link *l)
+{
+	if (path && peer)
+		path->n = is_near(peer, l) ? path->near : path->all;
 	return 0;
+}
+
+static __always_inline void narrow_sock(struct tcp_sock *tp, struct pp_path *path)
+{
+	struct pp_local peer = { .addr = { [10] = 255, [11] = 255 } };
+	struct sock *sk = (void *)tp;
+	__u32 v4;
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == PP_AF_INET6) {
+		BPF_CORE_READ_INTO(&peer, sk, __sk_common.skc_v6_daddr);
+	} else {
+		v4 = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		__builtin_memcpy(peer.addr + 12, &v4, 4);
+	}
+	pp_narrow_to(path, &peer, bpf_sk_storage_get(&pp_links, tp, 0, 0));
 }
 
 static __always_inline void path_of_sock(struct tcp_sock *tp, struct pp_path *path,
 					 struct pp_state *st, __u32 dir)
 {
 	pp_path_of_cgroup(path, cgroup_of(tp), st, dir);
+	if (path->all != path->near)
+		narrow_sock(tp, path);
 	path->local =
 		BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
 }

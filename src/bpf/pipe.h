@@ -17,14 +17,21 @@ enum pp_refusal {
 	PP_N_REFUSAL,
 };
 
+/* What an entry is. */
+enum pp_pipe_kind {
+	PP_KIND_LIMIT,
+	/* on no path: it adds up what others did that are gone, of a class for example */
+	PP_KIND_LEDGER,
+};
+
 /*
- * One enforced limit. An array slot of pp_pipes, seven cache lines by who writes them.
+ * One enforced limit. An array slot of pp_pipes, eight cache lines by who writes them.
  * Rates are bytes/s, times ns of CLOCK_MONOTONIC, sizes bytes of L3 packets.
  */
 struct pp_pipe {
 	/* configuration: written by user space, read by the programs */
 	__u64 rate;      /* the limit C; 0: the entry is free */
-	__u64 cgroup_id; /* whose limit it is */
+	__u64 cgroup_id; /* whose limit it is; 0: that of many, or a ledger */
 	__u64 expires;   /* after this time the pipe limits nothing; 0: never */
 	__u32 dir;       /* enum pp_dir */
 	__u32 fixed;     /* sockets paced at a fixed rate; written by the tcp iterator */
@@ -98,9 +105,20 @@ struct pp_pipe {
 	__u64 told;           /* most that R came to for a big member in this epoch */
 	__u32 whole;          /* of guarantees as much is given, in 65536ths; 0: all */
 	__u32 least;          /* least weight of the members that sent in this epoch; 0: none did */
-	__u32 own;            /* 1: of what a cgroup sends whose pipe has members; configuration */
-	__u32 tree_pad32;
+	__u16 own;            /* 1: of what a cgroup sends whose pipe has members; configuration */
+	__u16 uplink;         /* 1: of what has its other end off the node; likewise */
+	__u32 observe;        /* 1: it measures and limits nothing; likewise */
 	__u64 tree_pad[3];
+
+	/* of user space alone */
+	__u64 key;         /* names it, in pp_names; 0: it was set by hand */
+	__u64 ledger;      /* key of the pipe that adds up what this one did, when it goes; or 0 */
+	__u64 ledger_from; /* value of bytes when it came under that ledger */
+	__u64 ledger_busy; /* likewise, of busy_ns */
+	__u64 ledger_missed; /* and of missed_ns */
+	__u32 kind;          /* enum pp_pipe_kind */
+	__u32 user_pad32;
+	__u64 user_pad[2];
 };
 
-_Static_assert(sizeof(struct pp_pipe) == 448, "pp_pipe is seven cache lines");
+_Static_assert(sizeof(struct pp_pipe) == 512, "pp_pipe is eight cache lines");

@@ -53,13 +53,13 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Was there one? */
-static __always_inline int free_pipe(__u32 k)
+/* What is the cgroup's alone. */
+static __noinline int free_pipe(__u32 k, __u64 cgroup_id)
 {
 	struct pp_pipe *p = k ? bpf_map_lookup_elem(&pp_pipes, &k) : NULL, *above;
 	__u32 parent;
 
-	if (!p)
+	if (!p || p->cgroup_id != cgroup_id)
 		return 0;
 	p->rate = 0;
 	parent = p->parent;
@@ -88,9 +88,13 @@ int BPF_PROG(pp_rmdir, struct cgroup *cg)
 	if (bpf_map_delete_elem(&pp_slots, &id))
 		return 0;
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
-		if (!free_pipe(was.pipe[dir]))
+		if (!(was.pipe[dir] | was.uplink[dir] | was.cap[dir][0]))
 			continue;
-		free_pipe(was.own[dir]);
+		free_pipe(was.pipe[dir], id);
+		free_pipe(was.own[dir], id);
+		free_pipe(was.uplink[dir], id);
+		for (int i = 0; i < PP_MAX_CAPS; i++)
+			free_pipe(was.cap[dir][i], id);
 		limited = 1;
 		__sync_fetch_and_add(&st->nlimits[dir], -1);
 	}

@@ -85,7 +85,7 @@ __noinline __u64 pp_first_rate(struct pp_path *path, __u64 now)
 
 		if (!p)
 			break;
-		if (in_force(p, now) && !p->members)
+		if (in_force(p, now) && paces(p))
 			rate = pp_min(rate, pp_pace_in(p, &s, now));
 	}
 	return rate == ~0ULL ? 0 : rate;
@@ -102,7 +102,7 @@ __noinline int pp_limits(struct pp_path *path)
 
 		if (!p)
 			break;
-		if (in_force(p, now))
+		if (in_force(p, now) && !p->observe)
 			return 1;
 	}
 	return 0;
@@ -120,7 +120,7 @@ __noinline __u64 pp_admit(struct pp_path *path, __u64 now, __u32 *pipe, int conn
 
 		if (!p)
 			break;
-		if (!in_force(p, now) || p->members)
+		if (!in_force(p, now) || !paces(p))
 			continue;
 		wait = pp_law_admit(p, now, pp_tick, connects);
 		if (wait <= longest)
@@ -203,8 +203,8 @@ static __always_inline struct pp_flow *listener_flow(struct __sk_buff *skb, stru
 	f = bpf_sk_storage_get(&pp_flows, sk, 0, 0);
 	if (!f && pp_pipes_of_skb(skb, st) & 1 << PP_EGRESS)
 		f = RECORD_OF(&pp_flows, sk);
-	if (f && f->path.gen != st->gen)
-		pp_path_of_skb(skb, &f->path, st, PP_EGRESS);
+	if (f)
+		path_for(skb, sk, &f->path, st, PP_EGRESS, PP_INGRESS);
 	return f;
 }
 

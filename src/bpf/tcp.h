@@ -53,7 +53,7 @@ __noinline int pp_order_of(struct pp_flow *f, struct order *o)
 
 		if (!p)
 			break;
-		if (!in_force(p, now) || p->members)
+		if (!in_force(p, now) || !paces(p))
 			continue;
 		r = pp_pace_in(p, &f->path.share[i], now);
 		if (r < rate) {
@@ -149,7 +149,7 @@ __noinline int pp_note_far(struct pp_path *path, __u32 us)
 
 		if (!p)
 			break;
-		if (!p->members)
+		if (paces(p))
 			pp_law_far(p, us);
 	}
 	return 0;
@@ -364,7 +364,7 @@ __noinline int pp_order_fixed(struct pp_flow *f, struct order *o, __u32 counting
 
 		if (!p)
 			break;
-		if (!in_force(p, now) || p->members)
+		if (!in_force(p, now) || !paces(p))
 			continue;
 		if (counting)
 			__sync_fetch_and_add(&p->fixed, 1);

@@ -18,8 +18,9 @@
 #include "kernel/pins.h"
 #include "podpace.skel.h"
 
-static const char *const map_names[] = { "pp_pipes",   "pp_state", "pp_slots",   "pp_flows",
-					 "pp_inflows", "pp_links", "pp_prefixes" };
+static const char *const map_names[] = { "pp_pipes",    "pp_state",   "pp_slots",
+					 "pp_flows",    "pp_inflows", "pp_links",
+					 "pp_prefixes", "pp_locals",  "pp_names" };
 
 /* The programs. `attach` is BPF_CGROUP_*, or -1 for one that is not attached to a cgroup. */
 static const struct {
@@ -73,6 +74,10 @@ void pp_datapath_close(struct pp_datapath *d)
 		close(d->slots_fd);
 	if (d->prefixes_fd >= 0)
 		close(d->prefixes_fd);
+	if (d->locals_fd >= 0)
+		close(d->locals_fd);
+	if (d->names_fd >= 0)
+		close(d->names_fd);
 	if (d->iter_fd >= 0)
 		close(d->iter_fd);
 	pp_cgroupfs_close(&d->cgroupfs);
@@ -145,10 +150,13 @@ static int adopt(struct pp_datapath *d, struct pp_err *e)
 {
 	d->slots_fd = get_pin(d->dir, "pp_slots");
 	d->prefixes_fd = get_pin(d->dir, "pp_prefixes");
+	d->locals_fd = get_pin(d->dir, "pp_locals");
+	d->names_fd = get_pin(d->dir, "pp_names");
 	d->iter_fd = get_pin(d->dir, "pp_iter_tcp");
 	d->pipes = map_array(d->dir, "pp_pipes", sizeof(*d->pipes) * PP_MAX_PIPES);
 	d->state = map_array(d->dir, "pp_state", sysconf(_SC_PAGESIZE));
-	if (d->slots_fd < 0 || d->prefixes_fd < 0 || !d->pipes || !d->state)
+	if (d->slots_fd < 0 || d->prefixes_fd < 0 || d->locals_fd < 0 || d->names_fd < 0 ||
+	    !d->pipes || !d->state)
 		return pp_err_set(e, -EIO, "%s: the pinned datapath cannot be opened: %s", d->dir,
 				  strerror(errno));
 	return 0;

@@ -27,6 +27,8 @@ struct pp_datapath {
 	int lock_fd; /* the bpf file system, locked; -1 once released */
 	int slots_fd;
 	int prefixes_fd;
+	int locals_fd;
+	int names_fd;
 	int iter_fd; /* link of the tcp iterator; -1 if it is not pinned, after PP_ADOPT only */
 	struct pp_pipe *pipes;  /* PP_MAX_PIPES, shared with the kernel */
 	struct pp_state *state; /* shared with the kernel */
@@ -38,6 +40,8 @@ struct pp_datapath {
 			       .lock_fd = -1,                                                      \
 			       .slots_fd = -1,                                                     \
 			       .prefixes_fd = -1,                                                  \
+			       .locals_fd = -1,                                                    \
+			       .names_fd = -1,                                                     \
 			       .iter_fd = -1 })
 
 /*

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/base.h"
+#include "kernel/ledger.h"
 #include "kernel/limits.h"
 #include "kernel/members.h"
 #include "kernel/slots.h"
@@ -34,6 +35,25 @@ static void set_u64(__u64 *p, uint64_t v)
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
+/* Takes the pipe out of the slot, wherever it stands. Was it there? */
+static bool slot_forget(struct pp_slot *s, uint32_t dir, uint32_t k)
+{
+	bool was = s->pipe[dir] == k || s->uplink[dir] == k;
+
+	if (s->pipe[dir] == k)
+		s->pipe[dir] = 0;
+	if (s->uplink[dir] == k)
+		s->uplink[dir] = 0;
+	for (int i = 0; i < PP_MAX_CAPS; i++)
+		if (s->cap[dir][i] == k) {
+			memmove(&s->cap[dir][i], &s->cap[dir][i + 1],
+				(PP_MAX_CAPS - 1 - i) * sizeof(s->cap[dir][0]));
+			s->cap[dir][PP_MAX_CAPS - 1] = 0;
+			was = true;
+		}
+	return was;
+}
+
 static void pipe_free(struct pp_datapath *d, uint32_t k)
 {
 	struct pp_pipe *p = &d->pipes[k];
@@ -42,27 +62,35 @@ static void pipe_free(struct pp_datapath *d, uint32_t k)
 
 	pp_members_part(d, k);
 	pp_member_leave(d, k);
-	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[p->dir] == k) {
-		slot.pipe[p->dir] = 0;
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot_forget(&slot, p->dir, k))
 		pp_slot_write(d, id, &slot);
-	}
 	set_u64(&p->rate, 0);
+	pp_ledger_close(d, k);
 }
 
+/* One of many cgroups is there until its agent takes it away. */
 static bool has_slot(const struct pp_datapath *d, uint32_t k)
 {
+	const struct pp_pipe *p = &d->pipes[k];
 	struct pp_slot slot;
 
-	if (bpf_map_lookup_elem(d->slots_fd, &d->pipes[k].cgroup_id, &slot))
+	if (!p->cgroup_id)
+		return p->key != 0;
+	if (bpf_map_lookup_elem(d->slots_fd, &p->cgroup_id, &slot))
 		return false;
-	return (d->pipes[k].own ? slot.own : slot.pipe)[d->pipes[k].dir] == k;
+	return p->own ? slot.own[p->dir] == k : slot_forget(&slot, p->dir, k);
 }
 
-/* Entries whose time is over or whose cgroup is gone are free for others. */
-static void collect(struct pp_datapath *d)
+void pp_pipe_remove(struct pp_datapath *d, uint32_t k)
+{
+	pipe_free(d, k);
+}
+
+void pp_limits_collect(struct pp_datapath *d)
 {
 	uint64_t now = pp_now();
 
+	pp_ledgers_close(d);
 	pp_slots_reconcile(d);
 	for (uint32_t k = 1; k < pp_pipes_end(d); k++) {
 		_cleanup_free_ char *path = NULL;
@@ -70,7 +98,8 @@ static void collect(struct pp_datapath *d)
 		if (!d->pipes[k].rate)
 			continue;
 		if (!has_slot(d, k) || (d->pipes[k].expires && now >= d->pipes[k].expires) ||
-		    pp_cgroup_path(&d->cgroupfs, d->pipes[k].cgroup_id, &path) == -ESTALE)
+		    (d->pipes[k].cgroup_id &&
+		     pp_cgroup_path(&d->cgroupfs, d->pipes[k].cgroup_id, &path) == -ESTALE))
 			pipe_free(d, k);
 	}
 	pp_members_reconcile(d);
@@ -83,12 +112,13 @@ uint32_t pp_pipe_find_free(struct pp_datapath *d)
 			/* first the end: a pipe behind it would be seen by nobody */
 			if (k >= pp_pipes_end(d))
 				__atomic_store_n(&d->state->pipes_end, k + 1, __ATOMIC_SEQ_CST);
+			pp_ledger_close(d, k);
 			return k;
 		}
 	return 0;
 }
 
-static void pipe_configure(struct pp_pipe *p, uint64_t id, const struct pp_limit_ask *ask)
+void pp_pipe_configure(struct pp_pipe *p, uint64_t id, const struct pp_limit_ask *ask)
 {
 	uint64_t now = pp_now();
 
@@ -100,6 +130,9 @@ static void pipe_configure(struct pp_pipe *p, uint64_t id, const struct pp_limit
 		p->grace = now + 500000000;
 	}
 	p->owner = ask->owner;
+	/* what was an agent's is a person's now */
+	p->key = 0;
+	p->observe = 0;
 	set_u64(&p->expires, ask->for_ns ? now + ask->for_ns : 0);
 	set_u64(&p->rate, ask->rate);
 }
@@ -109,7 +142,7 @@ void pp_pipe_configure_own(struct pp_datapath *d, uint32_t k, uint32_t of)
 	const struct pp_pipe *p = &d->pipes[of];
 	const struct pp_limit_ask ask = { .dir = p->dir, .rate = PP_NO_CEIL, .owner = p->owner };
 
-	pipe_configure(&d->pipes[k], p->cgroup_id, &ask);
+	pp_pipe_configure(&d->pipes[k], p->cgroup_id, &ask);
 	d->pipes[k].own = 1;
 }
 
@@ -118,6 +151,8 @@ static int by_path(const void *a, const void *b)
 	const struct pp_limit *x = a, *y = b;
 	int r = strcmp(x->path ? x->path : "", y->path ? y->path : "");
 
+	if (!r)
+		r = strcmp(x->name ? x->name : "", y->name ? y->name : "");
 	return r ? r : (int)x->dir - (int)y->dir;
 }
 
@@ -129,8 +164,10 @@ struct list {
 
 static void list_free(struct list *all)
 {
-	for (size_t i = 0; i < all->n; i++)
+	for (size_t i = 0; i < all->n; i++) {
 		free(all->limits[i].path);
+		free(all->limits[i].name);
+	}
 	free(all->limits);
 }
 
@@ -144,14 +181,15 @@ static int list_read(const struct pp_datapath *d, struct list *all, struct pp_er
 	for (uint32_t k = 1; k < pp_pipes_end(d); k++) {
 		struct pp_limit *l = &all->limits[all->n];
 
-		if (!d->pipes[k].rate || d->pipes[k].own)
+		if (!d->pipes[k].rate || d->pipes[k].own || d->pipes[k].kind != PP_KIND_LIMIT)
 			continue;
 		*l = (struct pp_limit){ .pipe = k,
 					.cgroup_id = d->pipes[k].cgroup_id,
 					.dir = d->pipes[k].dir };
 		if (d->pipes[k].expires && pp_now() >= d->pipes[k].expires)
 			continue; /* over, as it was to be */
-		r = pp_cgroup_path(&d->cgroupfs, l->cgroup_id, &l->path);
+		l->name = pp_name_of(d, d->pipes[k].key);
+		r = l->cgroup_id ? pp_cgroup_path(&d->cgroupfs, l->cgroup_id, &l->path) : 0;
 		if (r && r != -ESTALE && r != -ENOENT)
 			return pp_err_set(
 				e, r,
@@ -172,7 +210,7 @@ static size_t limits_above(const struct list *all, const char *path, enum pp_dir
 	for (size_t i = 0; i < all->n; i++) {
 		const struct pp_limit *l = &all->limits[i];
 
-		n += l->path && l->dir == dir && strcmp(l->path, path) != 0 &&
+		n += l->path && !l->name && l->dir == dir && strcmp(l->path, path) != 0 &&
 		     pp_cgroup_below(l->path, path);
 	}
 	return n;
@@ -221,7 +259,7 @@ static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id,
 				  path, PP_MAX_PIPES - 1);
 	bpf_map_lookup_elem(d->slots_fd, &id, &slot);
 	slot.pipe[ask->dir] = k;
-	pipe_configure(&d->pipes[k], id, ask);
+	pp_pipe_configure(&d->pipes[k], id, ask);
 	r = pp_slot_write(d, id, &slot);
 	if (r) {
 		set_u64(&d->pipes[k].rate, 0);
@@ -241,7 +279,7 @@ int pp_limit_check(struct pp_datapath *d, const char *path, enum pp_dir dir, str
 
 	if (r)
 		return r;
-	collect(d);
+	pp_limits_collect(d);
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[dir])
 		return 0;
 	return check_depth(d, path, dir, e);
@@ -329,13 +367,13 @@ int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_
 		return pp_err_set(e, r ? r : -EIO,
 				  "cgroup %s: %s; 'podpace unload' and set the limits again", path,
 				  why);
-	collect(d);
+	pp_limits_collect(d);
 	r = check_share(d, path, id, ask, e);
 	if (r)
 		return r;
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[ask->dir]) {
 		pp_member_prepare(d, slot.pipe[ask->dir], ask->weight, ask->guarantee);
-		pipe_configure(&d->pipes[slot.pipe[ask->dir]], id, ask);
+		pp_pipe_configure(&d->pipes[slot.pipe[ask->dir]], id, ask);
 	} else {
 		r = pipe_create(d, path, id, ask, e);
 	}
@@ -401,6 +439,16 @@ static bool limits_now(const struct pp_pipe *p)
 	return p->rate && (!p->expires || pp_now() < p->expires);
 }
 
+/* Whose pipe it is, it says itself; the programs have to run where they are attached. */
+static int group_in_force(const struct pp_datapath *d, char *why, size_t size)
+{
+	_cleanup_close_ int fd = -1;
+	uint64_t id;
+	int r = pp_cgroup_open(&d->cgroupfs, d->root, &fd, &id, NULL);
+
+	return r ? r : pp_datapath_runs(d, fd, why, size);
+}
+
 int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, char *why, size_t size)
 {
 	const struct pp_pipe *p = &d->pipes[l->pipe];
@@ -410,11 +458,13 @@ int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, cha
 	int r;
 
 	why[0] = '\0';
+	if (!l->cgroup_id)
+		return group_in_force(d, why, size);
 	if (!l->path || pp_cgroup_open(&d->cgroupfs, l->path, &fd, &id, NULL)) {
 		snprintf(why, size, "the cgroup is gone");
 		return 0;
 	}
-	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) || slot.pipe[l->dir] != l->pipe) {
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) || !slot_forget(&slot, l->dir, l->pipe)) {
 		snprintf(why, size, "its slot is missing: set it again");
 		return 0;
 	}

@@ -11,8 +11,9 @@
 /* A limit as it is in the kernel. */
 struct pp_limit {
 	uint32_t pipe; /* index */
-	char *path;    /* of the cgroup, NULL if it is gone */
-	uint64_t cgroup_id;
+	char *path;    /* of the cgroup, NULL if it is gone or there is none */
+	char *name;    /* that an agent gave it, as in pp_want; or NULL */
+	uint64_t cgroup_id; /* 0: it is the limit of many cgroups */
 	enum pp_dir dir;
 };
 
@@ -80,6 +81,17 @@ uint32_t pp_pipes_end(const struct pp_datapath *d);
 
 /* An index of a pipe that is free, 0 if there is none; configure it before the next call. */
 uint32_t pp_pipe_find_free(struct pp_datapath *d);
+
+/* Removes pipe k, whatever it is, without a look at sockets. */
+void pp_pipe_remove(struct pp_datapath *d, uint32_t k);
+
+/* Entries whose time is over or whose cgroup is gone are free for others; what was left half done
+ * is put right. */
+void pp_limits_collect(struct pp_datapath *d);
+
+/* A pipe of the cgroup with this id, 0 for one of many: as it is asked for. One that is free begins
+ * anew. */
+void pp_pipe_configure(struct pp_pipe *p, uint64_t id, const struct pp_limit_ask *ask);
 
 /* For members.c: pipe k of what the cgroup of pipe `of`, which has members, sends itself. */
 void pp_pipe_configure_own(struct pp_datapath *d, uint32_t k, uint32_t of);

@@ -78,20 +78,49 @@ static int set_own(struct pp_datapath *d, uint32_t k, uint32_t own)
 	return pp_slot_write(d, p->cgroup_id, &slot);
 }
 
+static void end_sharing(struct pp_datapath *d, uint32_t k)
+{
+	uint32_t own = own_of(d, k);
+
+	set_u32(&d->pipes[k].members, 0);
+	forget_state(&d->pipes[k]);
+	if (!own)
+		return;
+	set_own(d, k, 0);
+	d->pipes[own].parent = 0;
+	__atomic_store_n(&d->pipes[own].rate, 0, __ATOMIC_SEQ_CST);
+}
+
+/* One of its members is gone. Of a cgroup's pipe the last is the cgroup's own. */
+static void leave(struct pp_datapath *d, uint32_t parent)
+{
+	add_members(&d->pipes[parent], -1);
+	if (d->pipes[parent].members <= (d->pipes[parent].cgroup_id ? 1 : 0))
+		end_sharing(d, parent);
+}
+
 static void join(struct pp_datapath *d, uint32_t k, uint32_t parent, uint32_t weight,
 		 uint64_t guarantee)
 {
 	struct pp_pipe *p = &d->pipes[k];
+	uint32_t was = p->parent;
 
 	set_u32(&p->weight, weight);
 	__atomic_store_n(&p->guarantee, guarantee, __ATOMIC_SEQ_CST);
-	if (p->parent == parent)
+	if (was == parent)
 		return;
+	/* weights count there from now on, where flows did */
+	if (!d->pipes[parent].members && !d->pipes[parent].cgroup_id)
+		forget_state(&d->pipes[parent]);
 	p->cap = 0;
 	p->up_joined = p->up_big = 0;
 	p->up_used = 0;
-	set_u32(&p->parent, parent);
 	add_members(&d->pipes[parent], 1);
+	/* from one to the other: there is no moment without */
+	set_u32(&p->parent, parent);
+	if (was)
+		leave(d, was);
+	pp_paths_changed(d);
 }
 
 void pp_member_prepare(struct pp_datapath *d, uint32_t k, uint32_t weight, uint64_t guarantee)
@@ -140,27 +169,12 @@ static int begin_sharing(struct pp_datapath *d, uint32_t k)
 	return 0;
 }
 
-static void end_sharing(struct pp_datapath *d, uint32_t k)
-{
-	uint32_t own = own_of(d, k);
-
-	set_u32(&d->pipes[k].members, 0);
-	forget_state(&d->pipes[k]);
-	if (!own)
-		return;
-	set_own(d, k, 0);
-	d->pipes[own].parent = 0;
-	__atomic_store_n(&d->pipes[own].rate, 0, __ATOMIC_SEQ_CST);
-}
-
 int pp_member_set(struct pp_datapath *d, uint32_t k, uint32_t parent, uint32_t weight,
 		  uint64_t guarantee)
 {
 	int r = 0;
 
-	if (d->pipes[k].parent && d->pipes[k].parent != parent)
-		pp_member_leave(d, k);
-	if (!own_of(d, parent))
+	if (d->pipes[parent].cgroup_id && !own_of(d, parent))
 		r = begin_sharing(d, parent);
 	if (!r)
 		join(d, k, parent, weight, guarantee);
@@ -177,10 +191,8 @@ void pp_member_leave(struct pp_datapath *d, uint32_t k)
 	d->pipes[k].cap = 0;
 	d->pipes[k].weight = 0;
 	d->pipes[k].guarantee = 0;
-	add_members(&d->pipes[parent], -1);
-	/* its cgroup's own is left */
-	if (d->pipes[parent].members <= 1)
-		end_sharing(d, parent);
+	leave(d, parent);
+	pp_paths_changed(d);
 }
 
 void pp_members_part(struct pp_datapath *d, uint32_t k)
@@ -235,7 +247,7 @@ void pp_members_reconcile(struct pp_datapath *d)
 			continue;
 		if (p->members != n[k])
 			set_u32(&p->members, n[k]);
-		if (!p->own)
+		if (!p->own && p->cgroup_id)
 			reconcile_own(d, k, n[k]);
 	}
 }

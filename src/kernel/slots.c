@@ -5,18 +5,19 @@
 #include "base/base.h"
 #include "kernel/slots.h"
 
-/* Sockets look their paths up again. */
-static void paths_changed(struct pp_datapath *d)
+void pp_paths_changed(struct pp_datapath *d)
 {
 	__atomic_fetch_add(&d->state->gen, 1, __ATOMIC_SEQ_CST);
 }
 
+static bool has_pipe_in(const struct pp_slot *s, int dir)
+{
+	return s->pipe[dir] || s->uplink[dir] || s->cap[dir][0];
+}
+
 static bool has_pipe(const struct pp_slot *s)
 {
-	for (int dir = 0; dir < PP_N_DIR; dir++)
-		if (s->pipe[dir])
-			return true;
-	return false;
+	return has_pipe_in(s, PP_EGRESS) || has_pipe_in(s, PP_INGRESS);
 }
 
 static bool slot_empty(const struct pp_slot *s)
@@ -77,7 +78,7 @@ int pp_slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
 	 * their number, wherever the command is killed
 	 */
 	for (int dir = 0; dir < PP_N_DIR; dir++)
-		if (s->pipe[dir] && !old.pipe[dir])
+		if (has_pipe_in(s, dir) && !has_pipe_in(&old, dir))
 			count_limits(d, dir, 1);
 	if (!slot_empty(s)) {
 		note_level(d, id);
@@ -85,13 +86,24 @@ int pp_slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
 	} else if (was && bpf_map_delete_elem(d->slots_fd, &id))
 		r = -ENOENT; /* its cgroup went this moment, and has counted it */
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
-		bool had = old.pipe[dir], has = s->pipe[dir];
+		bool had = has_pipe_in(&old, dir), has = has_pipe_in(s, dir);
 
 		if (r ? has && !had : had && !has)
 			count_limits(d, dir, -1);
 	}
-	paths_changed(d);
+	pp_paths_changed(d);
 	return slot_empty(s) ? 0 : r;
+}
+
+/* Takes a pipe out that is not the cgroup's, nor one of many. Whether it did. */
+static bool check_pipe(const struct pp_datapath *d, uint64_t id, __u32 *k)
+{
+	const struct pp_pipe *p = &d->pipes[*k % PP_MAX_PIPES];
+
+	if (!*k || (p->rate && (p->cgroup_id == id || (!p->cgroup_id && p->key))))
+		return false;
+	*k = 0;
+	return true;
 }
 
 /* Takes out of a slot what is no pipe of its cgroup, and counts what is. Whether it took any. */
@@ -101,20 +113,20 @@ static bool check(const struct pp_datapath *d, uint64_t id, struct pp_slot *s,
 	bool changed = false;
 
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
-		const struct pp_pipe *p = &d->pipes[s->pipe[dir] % PP_MAX_PIPES];
 
 		if (s->own[dir] && (!s->pipe[dir] || !d->pipes[s->own[dir] % PP_MAX_PIPES].own)) {
 			s->own[dir] = 0;
 			changed = true;
 		}
-		if (!s->pipe[dir])
-			continue;
-		if (p->rate && p->cgroup_id == id) {
-			n[dir]++;
-		} else {
-			s->pipe[dir] = 0;
-			changed = true;
+		changed |= check_pipe(d, id, &s->pipe[dir]);
+		changed |= check_pipe(d, id, &s->uplink[dir]);
+		for (int i = 0; i < PP_MAX_CAPS; i++)
+			changed |= check_pipe(d, id, &s->cap[dir][i]);
+		if (!s->cap[dir][0] && s->cap[dir][1]) {
+			s->cap[dir][0] = s->cap[dir][1];
+			s->cap[dir][1] = 0;
 		}
+		n[dir] += has_pipe_in(s, dir);
 	}
 	return changed;
 }
@@ -143,6 +155,6 @@ void pp_slots_reconcile(struct pp_datapath *d)
 		changed |= __atomic_exchange_n(&d->state->nlimits[dir], n[dir], __ATOMIC_SEQ_CST) !=
 			   n[dir];
 	if (changed)
-		paths_changed(d);
+		pp_paths_changed(d);
 	__atomic_store_n(&d->state->counting, 0, __ATOMIC_SEQ_CST);
 }

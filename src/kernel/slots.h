@@ -7,6 +7,9 @@
 
 #include "kernel/datapath.h"
 
+/* Sockets look their paths up again. */
+void pp_paths_changed(struct pp_datapath *d);
+
 /*
  * Writes the slot of the cgroup with this id, or removes it when it has nothing left; keeps
  * pp_state.nlimits, and makes sockets look their paths up again. 0; -E2BIG if the map is full and

@@ -191,7 +191,7 @@ ok "no pp_sockops: unload" pp unload
 is "no pp_sockops: nothing is left" "$(pins)" ""
 limit_in a 100M
 is "pins" "$(cd "$(pins)" && echo pp_*)" "pp_egress pp_flows pp_getsockopt pp_inflows pp_ingress\
- pp_iter_tcp pp_links pp_pipes pp_prefixes pp_rmdir pp_setsockopt pp_slots pp_sockops pp_state"
+ pp_iter_tcp pp_links pp_locals pp_names pp_pipes pp_prefixes pp_rmdir pp_setsockopt pp_slots pp_sockops pp_state"
 pp unload
 is "unload: pins left" "$(find "$NETNS_PINS" -path "*$LAB_ID*")" ""
 limit a 100M
