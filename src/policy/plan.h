@@ -54,7 +54,7 @@ struct pp_plan_pipe {
 	uint64_t ceil; /* 0: none */
 	uint64_t guarantee;
 	uint32_t weight;             /* PP_WEIGHT_DEFAULT (100) if nothing says another */
-	struct pp_plan_pipe *parent; /* that it has a share of; NULL: weight and guarantee say nothing */
+	struct pp_plan_pipe *parent; /* has a share of it; NULL: weight, guarantee say nothing */
 	const char *ceil_from, *guarantee_from, *weight_from; /* NULL where nothing is said */
 	size_t subject; /* of a leaf: index in pp_plan.subjects; of another SIZE_MAX */
 };
