@@ -45,7 +45,8 @@ struct pp_plan_pipe {
 	/*
 	 * What it limits, unique with way and uplink, and the same as long as that is the same:
 	 * "pod NS/NAME", "cgroup PATH", "policy NS/NAME", "tenant NAME", "tenant NAME in NS",
-	 * "uplink NAME"; with " observed by KIND [NS/]NAME" behind it where it only observes
+	 * "uplink NAME"; with " observed by KIND [NS/]NAME" behind it where it only observes. Of
+	 * pods of one name, while one is replaced: "pod NS/NAME (UID)"
 	 */
 	const char *name;
 	enum pp_way way;
