@@ -130,16 +130,22 @@ $(B)/tests/bpf/test_slots: tests/bpf/test_slots.c $(KERNEL_OBJS) tests/tap.h
 $(B)/program: bench/program.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h
 	$(CC) $(ALL_CFLAGS) -Itests -Itests/bpf -o $@ $< $(BPF_RIG) $(LDLIBS)
 
+# the compiler of plans alone, with the command's own optimization
+POLICY_OBJS := $(POLICY_SRCS:%.c=$(B)/%.o)
+$(B)/compile: bench/compile.c $(POLICY_OBJS)
+	$(CC) $(ALL_CFLAGS) -o $@ $< $(POLICY_OBJS) -ljansson -lyaml
+
 $(B)/bench/%.bpf.o: bench/%.bpf.c $(B)/.deps
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
-build-bench: $(B)/podpace $(B)/traffic $(B)/bench/naive.bpf.o $(B)/bench/edt.bpf.o
+build-bench: $(B)/podpace $(B)/traffic $(B)/compile $(B)/bench/naive.bpf.o $(B)/bench/edt.bpf.o
 
 bench: build-bench
 	bench/peers.sh
 	bench/web.sh | tee $(B)/bench/web.md
 	bench/unlimited.sh | tee $(B)/bench/unlimited.md
+	$(B)/compile
 
 $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 	@mkdir -p $(@D)

@@ -24,6 +24,7 @@ static const struct pp_cmd cmds[] = {
 	  "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME] [--peers PREFIX,...]",
 	  "dklmp", 0, pp_cmd_agent },
 	{ "check", "FILE...", "", PP_FILES, pp_cmd_check },
+	{ "plan", "FILE... [--node NAME] [-o text|json]", "mo", PP_FILES, pp_cmd_plan },
 	{ "unload", "", "", 0, pp_cmd_unload },
 	{ "version", "[-o text|json]", "o", 0, pp_cmd_version },
 };

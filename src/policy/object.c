@@ -3,6 +3,7 @@
 #include <ctype.h>
 
 #include "base/base.h"
+#include "policy/items.h"
 #include "policy/read.h"
 
 #define API_VERSION "podpace.io/v1alpha1"
@@ -15,10 +16,11 @@ const char *pp_kind_name(enum pp_kind kind)
 	return names[kind];
 }
 
+static const char *const fields[] = { "spec.egress", "spec.ingress" };
+
 static void read_share(struct pp_reader *r, const struct pp_value *spec, enum pp_way way)
 {
 	static const char *const names[] = { "ceil", "guarantee", "weight", NULL };
-	static const char *const fields[] = { "spec.egress", "spec.ingress" };
 	const struct pp_value *v = pp_value_get(spec, way == PP_WAY_EGRESS ? "egress" : "ingress");
 	struct pp_share_spec *s = &r->o->share[way];
 	char field[32];
@@ -47,6 +49,23 @@ static void read_share(struct pp_reader *r, const struct pp_value *spec, enum pp
 
 /* --- kinds */
 
+/* As the kernel has it: each part has a name, and there is one way to write it. */
+static bool is_cgroup(const char *path)
+{
+	if (strcmp(path, "/") == 0)
+		return true;
+	while (*path == '/') {
+		size_t n = strcspn(++path, "/");
+
+		if (!n || (path[0] == '.' && (n == 1 || (n == 2 && path[1] == '.'))))
+			return false;
+		path += n;
+		if (!*path)
+			return true;
+	}
+	return false;
+}
+
 static void read_cgroups(struct pp_reader *r, const struct pp_value *v, const char *field)
 {
 	char shown[120];
@@ -59,11 +78,13 @@ static void read_cgroups(struct pp_reader *r, const struct pp_value *v, const ch
 		return;
 	}
 	for (const struct pp_value *m = v->first; m; m = m->next) {
-		if (m->type == PP_VALUE_TEXT && m->text[0] == '/')
+		if (m->type == PP_VALUE_TEXT && is_cgroup(m->text))
 			continue;
 		pp_err_escape(shown, sizeof(shown), m->text, strlen(m->text));
 		pp_fault(r, m->line, field,
-			 "\"%s\" is no path of a cgroup; valid is one that begins with /", shown);
+			 "\"%s\" is no path of a cgroup; valid is one that begins with /, without "
+			 "//, . and ..",
+			 shown);
 	}
 	r->o->cgroups = v;
 }
@@ -79,12 +100,34 @@ static bool has_share(const struct pp_value *spec)
 	return pp_value_get(spec, "egress") || pp_value_get(spec, "ingress");
 }
 
+/* Where only a ceil makes sense: of what is observed, of an uplink. */
+static void need_ceils(struct pp_reader *r, const char *why)
+{
+	for (int way = 0; way < PP_N_WAYS; way++) {
+		const struct pp_share_spec *s = &r->o->share[way];
+
+		if (s->line && (!s->ceil || s->guarantee || s->weight))
+			pp_fault(r, s->line, fields[way], "%s; valid is a ceil", why);
+	}
+}
+
 static void read_enforcement(struct pp_reader *r, const struct pp_value *spec)
 {
-	static const char *const words[] = { "Enforce", NULL };
-	static const char *const later[] = { "Observe", NULL };
+	static const char *const words[] = { "Enforce", "Observe", NULL };
+	static const char *const later[] = { NULL };
+	const struct pp_value *v = pp_value_get(spec, "enforcement");
 
-	pp_read_word(r, pp_value_get(spec, "enforcement"), "spec.enforcement", words, later);
+	r->o->observe = pp_read_word(r, v, "spec.enforcement", words, later) == 1;
+	if (!r->o->observe)
+		return;
+	if (r->o->class)
+		pp_fault(r, v->line, "spec.enforcement",
+			 "a class is given, or not; valid is Enforce");
+	if (r->o->nodes.present)
+		pp_fault(r, v->line, "spec.enforcement",
+			 "Observe is not built yet for nodes; valid is Enforce");
+	else
+		need_ceils(r, "an observed limit has no share");
 }
 
 static void read_class(struct pp_reader *r, const struct pp_value *spec)
@@ -135,7 +178,7 @@ static void read_policy(struct pp_reader *r, const struct pp_value *spec)
 
 static void read_subject(struct pp_reader *r, const struct pp_value *v)
 {
-	static const char *const names[] = { "namespaces", "pods", "cgroups", NULL };
+	static const char *const names[] = { "namespaces", "pods", "nodes", "cgroups", NULL };
 	static const char *const pods[] = { "namespaceSelector", "podSelector", NULL };
 	const struct pp_value *p = pp_value_get(v, "pods");
 	int n = 0;
@@ -145,9 +188,10 @@ static void read_subject(struct pp_reader *r, const struct pp_value *v)
 	for (const char *const *name = names; *name; name++)
 		n += pp_value_get(v, *name) != NULL;
 	if (n != 1)
-		pp_fault(r, v->line, "spec.subject", "valid is one of namespaces, pods, cgroups");
+		pp_fault(r, v->line, "spec.subject", "valid is one of namespaces, pods, nodes, cgroups");
 	pp_read_selector(r, pp_value_get(v, "namespaces"), "spec.subject.namespaces",
 			 &r->o->namespaces);
+	pp_read_selector(r, pp_value_get(v, "nodes"), "spec.subject.nodes", &r->o->nodes);
 	read_cgroups(r, pp_value_get(v, "cgroups"), "spec.subject.cgroups");
 	if (!pp_read_map(r, p, "spec.subject.pods", pods))
 		return;
@@ -158,6 +202,20 @@ static void read_subject(struct pp_reader *r, const struct pp_value *v)
 			 "spec.subject.pods.namespaceSelector", &r->o->namespaces);
 	pp_read_selector(r, pp_value_get(p, "podSelector"), "spec.subject.pods.podSelector",
 			 &r->o->pods);
+}
+
+/* What the subject lets it be per. */
+static void check_per(struct pp_reader *r, const struct pp_value *v)
+{
+	const struct pp_object *o = r->o;
+
+	if (o->cgroups && o->per == PP_PER_NAMESPACE)
+		pp_fault(r, v->line, "spec.per", "a cgroup has no namespace; valid are Pod, Node");
+	if (!o->nodes.present)
+		return;
+	if (o->per != PP_PER_NONE && o->per != PP_PER_NODE)
+		pp_fault(r, v->line, "spec.per", "an uplink is a node's; valid is Node");
+	need_ceils(r, "an uplink has a share of nothing");
 }
 
 static void read_cluster_policy(struct pp_reader *r, const struct pp_value *spec)
@@ -172,7 +230,7 @@ static void read_cluster_policy(struct pp_reader *r, const struct pp_value *spec
 	if (!pp_read_map(r, spec, "spec", names))
 		return;
 	if (!pp_value_get(spec, "subject"))
-		pp_fault(r, spec->line, "spec", "needs a subject: namespaces, pods or cgroups");
+		pp_fault(r, spec->line, "spec", "needs a subject: namespaces, pods, nodes or cgroups");
 	read_subject(r, pp_value_get(spec, "subject"));
 	read_shares(r, spec);
 	if (!has_share(spec))
@@ -181,32 +239,39 @@ static void read_cluster_policy(struct pp_reader *r, const struct pp_value *spec
 		pp_fault(r, spec->line, "spec", "needs per: valid are Pod, Namespace, Node");
 	word = pp_read_word(r, pp_value_get(spec, "per"), "spec.per", words, later);
 	r->o->per = word < 0 ? PP_PER_NONE : per[word];
+	check_per(r, pp_value_get(spec, "per"));
 	read_enforcement(r, spec);
+}
+
+/* A name, or NULL with a fault. */
+static const char *read_name(struct pp_reader *r, const struct pp_value *v, const char *field)
+{
+	const char *name = pp_read_text(r, v, field);
+	char shown[80];
+
+	if (!name || pp_is_subdomain(name, strlen(name)))
+		return name;
+	pp_err_escape(shown, sizeof(shown), name, strlen(name));
+	pp_fault(r, v->line, field, "is \"%s\"; valid are small letters, digits, - and .", shown);
+	return NULL;
 }
 
 static void read_metadata(struct pp_reader *r, const struct pp_value *v)
 {
 	const struct pp_value *name = pp_value_get(v, "name"), *ns = pp_value_get(v, "namespace");
-	char shown[80];
 
 	if (!v || v->type != PP_VALUE_MAP || !name) {
 		pp_fault(r, v ? v->line : 0, "metadata", "needs a name");
 		return;
 	}
-	r->o->name = pp_read_text(r, name, "metadata.name");
-	if (r->o->name && !pp_is_subdomain(r->o->name, strlen(r->o->name))) {
-		pp_err_escape(shown, sizeof(shown), r->o->name, strlen(r->o->name));
-		r->o->name = NULL;
-		pp_fault(r, name->line, "metadata.name",
-			 "is \"%s\"; valid are small letters, digits, - and .", shown);
-	}
+	r->o->name = read_name(r, name, "metadata.name");
 	if (r->o->kind != PP_POLICY) {
 		if (ns)
 			pp_fault(r, ns->line, "metadata.namespace", "%s has none",
 				 pp_kind_name(r->o->kind));
 		return;
 	}
-	r->o->namespace = ns ? pp_read_text(r, ns, "metadata.namespace") : "default";
+	r->o->namespace = ns ? read_name(r, ns, "metadata.namespace") : "default";
 }
 
 static void check_twice(struct pp_reader *r)
@@ -243,15 +308,27 @@ static int kind_of(const struct pp_values *file, const struct pp_value *v, pp_fa
 	return -1;
 }
 
-static int add(struct pp_objects *all, const struct pp_values *file, const struct pp_value *v,
-	       pp_fault_fn fn, void *arg)
+/* What adding one needs to know. */
+struct adding {
+	struct pp_objects *all;
+	const struct pp_values *file;
+	pp_fault_fn fn;
+	void *arg;
+};
+
+static int add(const struct pp_value *v, void *arg)
 {
+	const struct adding *a = arg;
+	struct pp_objects *all = a->all;
 	static const char *const names[] = { "apiVersion", "kind",   "metadata",
 					     "spec",       "status", NULL };
-	int kind = kind_of(file, v, fn, arg);
-	struct pp_reader r = { all, NULL, fn, arg, 0 };
+	struct pp_reader r = { all, NULL, a->fn, a->arg, 0 };
+	int kind;
 
+	if (pp_core_kind(v) >= 0)
+		return 0;
 	all->n++;
+	kind = kind_of(a->file, v, a->fn, a->arg);
 	if (kind < 0) {
 		all->invalid++;
 		return 0;
@@ -260,7 +337,7 @@ static int add(struct pp_objects *all, const struct pp_values *file, const struc
 	if (!r.o)
 		return -ENOMEM;
 	*r.o = (struct pp_object){
-		.kind = (enum pp_kind)kind, .file = file->file, .line = v->line, .valid = true
+		.kind = (enum pp_kind)kind, .file = a->file->file, .line = v->line, .valid = true
 	};
 	*all->last = r.o;
 	all->last = &r.o->next;
@@ -281,11 +358,9 @@ static int add(struct pp_objects *all, const struct pp_values *file, const struc
 
 int pp_objects_add(struct pp_objects *o, const struct pp_values *v, pp_fault_fn fn, void *arg)
 {
-	int r = 0;
+	struct adding a = { o, v, fn, arg };
 
-	for (const struct pp_value *doc = v->first; doc && !r; doc = doc->next)
-		r = add(o, v, doc, fn, arg);
-	return r;
+	return pp_values_each(v, add, &a);
 }
 
 void pp_objects_free(struct pp_objects *o)

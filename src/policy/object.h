@@ -52,13 +52,14 @@ struct pp_object {
 	unsigned int line;
 	struct pp_object *next;
 	bool valid; /* nothing was wrong with it */
-	bool observe;
+	bool observe; /* its limits are measured against, and not enforced */
 	enum pp_per per;
 	struct pp_share_spec share[PP_N_WAYS];
 	const char *class;              /* that a policy gives; NULL: it has shares of its own */
 	bool is_default;                /* of a class */
 	struct pp_selector namespaces;  /* that may use a class, or that are a tenant */
 	struct pp_selector pods;        /* that a policy is for; a tenant's, of `namespaces` */
+	struct pp_selector nodes;       /* whose uplinks are limited */
 	const struct pp_value *cgroups; /* a list of paths; NULL: it is not for cgroups */
 };
 
@@ -76,7 +77,8 @@ struct pp_objects {
 
 /*
  * Adds the objects of a file, also those with faults, which are said to fn in the order of the
- * file. An object that stands in another file too is a fault of the later one. 0, or -ENOMEM.
+ * file. Items of a List are objects; pods, namespaces and nodes are left to others. An object that
+ * stands in another file too is a fault of the later one. 0, or -ENOMEM.
  */
 int pp_objects_add(struct pp_objects *o, const struct pp_values *v, pp_fault_fn fn, void *arg);
 void pp_objects_free(struct pp_objects *o);

@@ -18,7 +18,7 @@ struct pp_subject {
 	const char *uid; /* "" of a cgroup */
 	const struct pp_label *labels;
 	size_t n_labels;
-	const char *class;                 /* its annotation PP_CLASS_KEY; NULL: none */
+	const char *class;                /* its annotation PP_CLASS_KEY; NULL: none */
 	const char *annotation[PP_N_WAYS]; /* kubernetes.io/egress-bandwidth, -ingress-; or NULL */
 };
 
@@ -45,25 +45,25 @@ struct pp_plan_pipe {
 	/*
 	 * What it limits, unique with way and uplink, and the same as long as that is the same:
 	 * "pod NS/NAME", "cgroup PATH", "policy NS/NAME", "tenant NAME", "tenant NAME in NS",
-	 * "uplink NAME"; with " observed by KIND [NS/]NAME" behind it where it only observes
+	 * "uplink NAME"; with " observed by KIND [NS/]NAME" behind it where it only observes. Of
+	 * pods of one name, while one is replaced: "pod NS/NAME (UID)"
 	 */
 	const char *name;
 	enum pp_way way;
-	bool uplink;   /* it counts only what has its other end off the node */
-	bool observe;  /* it measures, and limits nothing */
+	bool uplink;  /* it counts only what has its other end off the node */
+	bool observe; /* it measures, and limits nothing */
 	uint64_t ceil; /* 0: none */
 	uint64_t guarantee;
-	uint32_t weight; /* PP_WEIGHT_DEFAULT (100) if nothing says another */
-	struct pp_plan_pipe
-		*parent; /* that it has a share of; NULL: weight and guarantee say nothing */
+	uint32_t weight;             /* PP_WEIGHT_DEFAULT (100) if nothing says another */
+	struct pp_plan_pipe *parent; /* has a share of it; NULL: weight, guarantee say nothing */
 	const char *ceil_from, *guarantee_from, *weight_from; /* NULL where nothing is said */
 	size_t subject; /* of a leaf: index in pp_plan.subjects; of another SIZE_MAX */
 };
 
 /* What one subject has. */
 struct pp_plan_subject {
-	const char *namespace, *name, *uid;     /* as in the input */
-	const char *class, *class_from;         /* NULL: it has none */
+	const char *namespace, *name, *uid; /* as in the input */
+	const char *class, *class_from;     /* NULL: it has none */
 	struct pp_plan_pipe *leaf[PP_N_WAYS];   /* its own, in the tree of ceils; or NULL */
 	struct pp_plan_pipe *uplink[PP_N_WAYS]; /* its own, in the tree of the uplink; or NULL */
 	struct pp_plan_pipe *cap[PP_N_WAYS][PP_PLAN_CAPS]; /* beside them; NULL behind the last */
