@@ -256,10 +256,14 @@ static const char *read_name(struct pp_reader *r, const struct pp_value *v, cons
 	return NULL;
 }
 
+/* The API puts much more into it than is read here. */
 static void read_metadata(struct pp_reader *r, const struct pp_value *v)
 {
-	const struct pp_value *name = pp_value_get(v, "name"), *ns = pp_value_get(v, "namespace");
+	const struct pp_value *name = pp_value_get(v, "name"), *ns = pp_value_get(v, "namespace"),
+			      *generation = pp_value_get(v, "generation");
 
+	if (generation && generation->type == PP_VALUE_NUMBER)
+		r->o->generation = strtoll(generation->text, NULL, 10);
 	if (!v || v->type != PP_VALUE_MAP || !name) {
 		pp_fault(r, v ? v->line : 0, "metadata", "needs a name");
 		return;

@@ -50,6 +50,7 @@ struct pp_object {
 	const char *name, *namespace; /* namespace of a PP_POLICY only */
 	const char *file;
 	unsigned int line;
+	int64_t generation; /* metadata.generation, which the API counts; 0: it is not said */
 	struct pp_object *next;
 	bool valid; /* nothing was wrong with it */
 	bool observe; /* its limits are measured against, and not enforced */
