@@ -35,7 +35,7 @@ BASE_SRCS := $(wildcard src/base/*.c)
 POLICY_SRCS := $(BASE_SRCS) $(wildcard src/policy/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
-AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c src/agent/peers.c
+AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c src/agent/labeled.c src/agent/peers.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c,$(wildcard tests/kube/*.c))
@@ -123,7 +123,7 @@ $(B)/tests/bpf/%: tests/bpf/%.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h test
 
 # user space's side of the maps: no rig, but the files that write them
 KERNEL_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard src/base/*.c src/kernel/*.c))
-$(B)/tests/bpf/test_slots: tests/bpf/test_slots.c $(KERNEL_OBJS) tests/tap.h
+$(B)/tests/bpf/test_slots $(B)/tests/bpf/test_wants: $(B)/tests/bpf/%: tests/bpf/%.c $(KERNEL_OBJS) tests/tap.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(KERNEL_OBJS) $(LDLIBS)
 

@@ -7,9 +7,11 @@
 #include <sys/signalfd.h>
 
 #include "agent/agent.h"
+#include "agent/compile.h"
 #include "base/base.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/qty.h"
 #include "kernel/caps.h"
 
 #define MS 1000000ull
@@ -40,19 +42,37 @@ static void took(struct pp_agent *a, uint64_t ns)
 	a->took_sum_ns += ns;
 }
 
+static uint64_t latest(const struct pp_agent *a, uint64_t asked)
+{
+	uint64_t t = asked > a->tree_changed ? asked : a->tree_changed;
+
+	return t > a->objects_changed ? t : a->objects_changed;
+}
+
+static void tell_granted(const struct pp_agent *a, const struct pp_pod *pod, enum pp_dir dir)
+{
+	const struct pp_plan_subject *s = pp_plan_find(a->plan, pod->ns, pod->name, pod->uid);
+	const struct pp_plan_pipe *p = s ? s->leaf[dir] : NULL;
+	char limit[32] = "a share";
+
+	if (p && p->ceil)
+		pp_rate_format(limit, p->ceil);
+	pp_log(PP_LOG_INFO, "limit in force", "namespace", pod->ns, "pod", pod->name, "direction",
+	       pp_agent_dirs[dir], "limit", limit, "from",
+	       p && p->ceil_from ? p->ceil_from : "a limit of many", NULL);
+}
+
 /* Tells of each limit whose state is new. */
 static void tell(struct pp_agent *a)
 {
 	for (size_t i = 0; i < a->pods.n * PP_N_DIR; i++) {
 		struct pp_pod *pod = a->pods.pods[i / PP_N_DIR];
 		struct pp_pod_limit *l = &pod->limit[i % PP_N_DIR];
-		uint64_t known = l->asked > a->tree_changed ? l->asked : a->tree_changed;
+		uint64_t known = latest(a, l->asked);
 
 		if (l->granted) {
 			took(a, l->granted > known ? l->granted - known : 0);
-			pp_log(PP_LOG_INFO, "limit in force", "namespace", pod->ns, "pod",
-			       pod->name, "direction", pp_agent_dirs[i % PP_N_DIR], "limit",
-			       l->text, NULL);
+			tell_granted(a, pod, i % PP_N_DIR);
 		}
 		l->granted = 0;
 		if (l->reported)
@@ -82,21 +102,56 @@ static void tell_unmet(struct pp_agent *a, const struct pp_unmet *now)
 	a->unmet = *now;
 }
 
+/*
+ * Is all known that limits are made of? Until then they stay as another agent has left them: a plan
+ * of half of the objects would lift what the other half limits.
+ */
+static bool all_known(const struct pp_agent *a)
+{
+	struct pp_watch_stats stats;
+
+	if (a->confdir)
+		return true;
+	pp_watch_stats(a->watch, &stats);
+	return stats.synced && pp_objects_watch_known(a->objects);
+}
+
+static int make_plan(struct pp_agent *a)
+{
+	int r = a->names_due ? pp_agent_name_groups(a) : 0;
+
+	if (!r)
+		a->names_due = false;
+	if (!r && (a->plan_due || !a->plan))
+		r = pp_agent_compile(a);
+	if (!r)
+		a->plan_due = false;
+	return r;
+}
+
 static int apply_all(struct pp_agent *a, bool thorough, struct pp_err *e)
 {
-	struct pp_wanted w = { .pods = &a->pods,
-			       .tree = a->tree,
-			       .thorough = thorough,
+	_cleanup_free_ struct pp_local *locals = NULL;
+	struct pp_wanted w = { .complete = true,
+			       .thorough = thorough || !a->loaded,
 			       .peers_changed = a->peers_due };
 	struct pp_unmet unmet = a->unmet;
-	struct pp_watch_stats stats;
-	int r;
+	int r = make_plan(a);
 
-	pp_watch_stats(a->watch, &stats);
-	/* until all pods are known nothing is taken away */
-	w.complete = stats.synced;
-	w.peers_complete = pp_cluster_peers(a->cluster, &w.peers, &w.n_peers);
-	r = pp_apply(a->o.root, &w, &a->d, &unmet, e);
+	if (!r)
+		r = pp_agent_locals(a, &locals, &w.n_locals);
+	if (r)
+		return r;
+	w.plan = a->plan;
+	w.places = a->places;
+	w.n_places = a->n_places;
+	w.locals = locals;
+	w.peers = a->o.peers;
+	w.n_peers = a->o.n_peers;
+	w.peers_complete = true;
+	if (a->cluster)
+		w.peers_complete = pp_cluster_peers(a->cluster, &w.peers, &w.n_peers);
+	r = pp_apply(a->o.root, &w, &a->d, &a->in_kernel, &unmet, e);
 	if (!r)
 		a->peers_due = false;
 	tell_unmet(a, &unmet);
@@ -113,6 +168,8 @@ static void apply(void *arg)
 	if (a->ending)
 		return;
 	a->due = false;
+	if (!all_known(a))
+		return;
 	r = apply_all(a, !due, &e);
 	if (r) {
 		const char *why = e.msg[0] ? e.msg : strerror(-r);
@@ -126,8 +183,11 @@ static void apply(void *arg)
 	if (a->apply_error[0])
 		pp_log(PP_LOG_INFO, "limits are applied again", NULL);
 	a->apply_error[0] = '\0';
+	if (!a->loaded)
+		pp_notify_say(a->notify, "READY=1\nSTATUS=limits are in force");
 	a->loaded = true;
 	a->applied++;
+	pp_agent_settle(a);
 	tell(a);
 	if (!due && !a->rests)
 		pp_mem_trim();
@@ -142,6 +202,16 @@ static void on_tree(void *arg)
 	struct pp_agent *a = arg;
 
 	a->tree_changed = pp_now();
+	a->plan_due = true;
+	make_due(a);
+}
+
+static void on_objects(void *arg)
+{
+	struct pp_agent *a = arg;
+
+	a->objects_changed = pp_now();
+	a->plan_due = a->names_due = true;
 	make_due(a);
 }
 
@@ -159,6 +229,7 @@ static void on_put(json_t *object, void *arg)
 
 	pp_pods_put(&a->pods, object, pp_now());
 	a->watch_error[0] = '\0';
+	a->plan_due = true;
 	make_due(a);
 }
 
@@ -167,6 +238,7 @@ static void on_gone(const char *ns, const char *name, const char *uid, void *arg
 	struct pp_agent *a = arg;
 
 	pp_pods_remove(&a->pods, ns, name, uid);
+	a->plan_due = true;
 	make_due(a);
 }
 
@@ -243,6 +315,7 @@ static void on_signal(uint32_t events, void *arg)
 	if (read(a->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	pp_log(PP_LOG_INFO, "ends; limits stay in force", NULL);
+	pp_notify_say(a->notify, "STOPPING=1");
 	slash = a->o.daemonset ? strchr(a->o.daemonset, '/') : NULL;
 	/* a second signal is somebody in a hurry */
 	if (!slash || a->ending) {
@@ -297,6 +370,24 @@ static int open_watch(struct pp_agent *a)
 	return pp_watch_new(a->kube, "/api/v1/pods", query, &ops, a, &a->watch);
 }
 
+/* Where objects and pods come from. */
+static int open_cluster(struct pp_agent *a, struct pp_err *e)
+{
+	int r = pp_tree_new(a->loop, &a->cgroupfs, on_tree, a, &a->tree, e);
+
+	if (!r)
+		r = open_kube(a, e);
+	if (!r)
+		r = open_watch(a);
+	if (!r)
+		r = pp_objects_watch_new(a->kube, a->o.node, a->said, on_objects, a,
+					 &a->objects);
+	if (!r)
+		r = pp_cluster_new(a->kube, a->loop, a->o.peers, a->o.n_peers, on_cluster, a,
+				   &a->cluster);
+	return r;
+}
+
 static int open_all(struct pp_agent *a, struct pp_err *e)
 {
 	int r = pp_loop_new(&a->loop);
@@ -310,15 +401,16 @@ static int open_all(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = pp_cgroupfs_open(&a->cgroupfs, e);
 	if (!r)
-		r = pp_tree_new(a->loop, &a->cgroupfs, on_tree, a, &a->tree, e);
+		r = pp_notify_new(a->loop, &a->notify);
 	if (!r)
-		r = open_kube(a, e);
+		r = pp_sources_new(&a->said);
 	if (!r)
-		r = open_watch(a);
-	if (!r)
-		r = pp_cluster_new(a->kube, a->loop, a->o.peers, a->o.n_peers, on_cluster, a,
-				   &a->cluster);
-	if (!r)
+		r = pp_groups_new(a->loop, &a->cgroupfs, on_tree, a, &a->groups, e);
+	if (!r && a->o.config)
+		r = pp_confdir_new(a->loop, a->o.config, a->said, on_objects, a, &a->confdir, e);
+	else if (!r)
+		r = open_cluster(a, e);
+	if (!r && a->o.listen)
 		r = pp_http_new(a->loop, a->o.listen, pp_agent_pages, a, &a->http, e);
 	return r;
 }
@@ -327,14 +419,22 @@ static void close_all(struct pp_agent *a)
 {
 	pp_http_free(a->http);
 	pp_cluster_free(a->cluster);
+	pp_objects_watch_free(a->objects);
 	pp_watch_free(a->watch);
 	pp_kube_free(a->kube);
 	pp_tree_free(a->tree);
+	pp_confdir_free(a->confdir);
+	pp_groups_free(a->groups);
+	pp_notify_free(a->notify);
+	pp_sources_free(a->said);
 	pp_source_free(a->apply_timer);
 	pp_source_free(a->end_timer);
 	pp_source_free(a->signals);
 	if (a->signal_fd >= 0)
 		close(a->signal_fd);
+	pp_plan_free(a->plan);
+	pp_applied_free(&a->in_kernel);
+	free(a->places);
 	pp_datapath_close(&a->d);
 	pp_cgroupfs_close(&a->cgroupfs);
 	pp_pods_free(&a->pods);
@@ -343,10 +443,9 @@ static void close_all(struct pp_agent *a)
 
 int pp_agent_run(const struct pp_agent_options *o, struct pp_err *e)
 {
-	struct pp_agent a = { .o = *o,
-			      .signal_fd = -1,
-			      .d = PP_DATAPATH_INIT,
-			      .cgroupfs = { .fd = -1 } };
+	struct pp_agent a = {
+		.o = *o, .signal_fd = -1, .d = PP_DATAPATH_INIT, .cgroupfs = { .fd = -1 }
+	};
 	int r = open_all(&a, e);
 
 	if (!r)
@@ -354,6 +453,7 @@ int pp_agent_run(const struct pp_agent_options *o, struct pp_err *e)
 	if (!r) {
 		pp_log(PP_LOG_INFO, "podpace agent begins", "version", PP_VERSION, "node", o->node,
 		       "root", o->root, "listen", o->listen, NULL);
+		a.plan_due = a.names_due = true;
 		make_due(&a);
 		r = pp_loop_run(a.loop);
 	}

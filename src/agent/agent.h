@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon of a node: pods in, limits out. One thread, one loop.
+// The daemon of a node: pods and objects in, limits out. One thread, one loop.
 #pragma once
 
 #include <stdbool.h>
@@ -7,18 +7,27 @@
 
 #include "agent/apply.h"
 #include "agent/cluster.h"
+#include "agent/confdir.h"
+#include "agent/groups.h"
 #include "agent/http.h"
+#include "agent/notify.h"
+#include "agent/objects.h"
+#include "agent/pods.h"
 #include "kube/watch.h"
 
 struct pp_agent_options {
 	const char *root;	/* cgroup that the datapath is attached to */
-	const char *node;	/* name of this node in the API */
+	const char *config;	/* a folder of objects, of a host without Kubernetes; or NULL */
+	const char *node;	/* name of this node in the API, or of the host */
 	const char *kubeconfig; /* NULL: the pod's service account */
 	const char *listen;	/* of the web pages: ADDRESS:PORT */
 	const char *daemonset;	/* NAMESPACE/NAME: when it is deleted, so are the limits; or NULL */
 	const struct pp_cidr *peers; /* n_peers, beside those of the cluster */
 	size_t n_peers;
 };
+
+/* A pod may run so long without a cgroup before its limits are said not to be in force, ns. */
+#define PP_AGENT_MISSING_NS 10000000000ull
 
 /* Upper bounds of the histogram of how long a limit took, ms. */
 extern const unsigned int pp_agent_buckets_ms[];
@@ -31,24 +40,36 @@ struct pp_agent {
 	struct pp_agent_options o;
 	struct pp_loop *loop;
 	struct pp_cgroupfs cgroupfs;
+	struct pp_sources *said;	/* of objects */
+	struct pp_groups *groups;
+	struct pp_confdir *confdir;	/* with a folder; without one these five: */
 	struct pp_tree *tree;
 	struct pp_kube *kube;
-	struct pp_watch *watch;
+	struct pp_watch *watch;		/* of pods */
+	struct pp_objects_watch *objects;
 	struct pp_cluster *cluster;
 	struct pp_http *http;
+	struct pp_notify *notify;	/* NULL: nobody wants to know */
 	struct pp_source *apply_timer, *signals, *end_timer;
 	int signal_fd;
 	struct pp_pods pods;
+	struct pp_plan *plan;		/* NULL: not all is known yet */
+	struct pp_place *places;	/* n_places; subjects are the plan's */
+	size_t n_places;
+	struct pp_applied in_kernel;	/* of the plan */
 	struct pp_datapath d;	/* as of the last pp_apply(), unlocked */
 	bool loaded;		/* d is open */
 	bool due;		/* pp_apply() comes at once */
 	bool peers_due;		/* they have changed since the last pp_apply() */
+	bool plan_due;		/* what it is made of has changed */
+	bool names_due;		/* and perhaps the cgroups that objects name */
 	bool rests;		/* nothing has changed for a sweep: its memory is trimmed */
 	bool ending;		/* a signal has come */
 	char apply_error[240];	/* of the last pp_apply(); "" if it went well */
 	struct pp_unmet unmet;	/* by the last pp_apply() */
 	char watch_error[240];	/* since when the API is not heard; "" if it is */
 	uint64_t tree_changed;	/* pp_now() */
+	uint64_t objects_changed;
 	uint64_t applied;	/* times */
 	uint64_t took[PP_AGENT_N_BUCKETS + 1], took_count, took_sum_ns;
 };
@@ -59,6 +80,10 @@ int pp_agent_run(const struct pp_agent_options *o, struct pp_err *e);
 /* --- src/agent/pages.c: what it says of itself */
 
 extern const struct pp_page pp_agent_pages[];
+
+/* --- src/agent/explain.c: a page: every limit of one pod or cgroup, and where it comes from */
+
+int pp_agent_explain(FILE *f, const char *rest, void *arg);
 
 /* --- src/agent/events.c */
 

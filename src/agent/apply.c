@@ -2,228 +2,274 @@
 // The kernel is the database: each time what is in force is read from it, never remembered.
 #include "agent/apply.h"
 #include "base/base.h"
-#include "kernel/identities.h"
+#include "kernel/locals.h"
 #include "kernel/prefixes.h"
+#include "kernel/wants.h"
 
-/* What an annotation asks of a cgroup. rate 0: it is not valid, what is there stays. */
-struct wish {
-	const char *path; /* the tree's */
-	struct pp_pod_limit *limit;
-	enum pp_dir dir;
-	bool met;
+_Static_assert((int)PP_WAY_EGRESS == (int)PP_EGRESS && (int)PP_WAY_INGRESS == (int)PP_INGRESS,
+	       "ways are directions");
+_Static_assert(PP_PLAN_CAPS == PP_MAX_CAPS, "a plan has as many caps as a slot");
+
+/* A plan on its way into wants. */
+struct work {
+	const struct pp_wanted *w;
+	struct pp_want *wants;
+	size_t n;
+	struct pp_want_slot *slots; /* as w->places, and one for the root */
+	size_t n_slots;
+	size_t *of_pipe;              /* the want of each pipe of the plan, or PP_NOTHING */
+	size_t (*of_class)[PP_N_DIR]; /* of each object's ledger */
+	size_t *of_subject;           /* the place of each subject of the plan */
+	size_t rest[PP_N_DIR];
+	char (*names)[PP_MAX_NAME]; /* of ledgers */
+	size_t n_names;
 };
 
-struct wishes {
-	struct wish *w;
-	size_t n;
-	struct pp_identity *identities; /* of all pods that have a cgroup, limited or not */
-	size_t n_identities;
-};
-
-/* Limits of the agent to be removed; owns the paths. */
-struct stale {
-	char **path;
-	enum pp_dir *dir;
-	size_t n;
-};
-
-static void wishes_free(struct wishes *all)
+static void work_free(struct work *k)
 {
-	free(all->w);
-	free(all->identities);
+	free(k->wants);
+	free(k->slots);
+	free(k->of_pipe);
+	free(k->of_class);
+	free(k->of_subject);
+	free(k->names);
 }
 
-static void stale_free(struct stale *s)
+static int work_new(struct work *k, const struct pp_wanted *w)
 {
-	for (size_t i = 0; i < s->n; i++)
-		free(s->path[i]);
-	free(s->path);
-	free(s->dir);
+	const struct pp_plan *plan = w->plan;
+
+	k->w = w;
+	/* ledgers of classes, and two pipes of the root */
+	k->wants = calloc(plan->n_pipes + (plan->n_objects + 1) * PP_N_DIR, sizeof(*k->wants));
+	k->slots = calloc(w->n_places + 1, sizeof(*k->slots));
+	k->of_pipe = calloc(plan->n_pipes + 1, sizeof(*k->of_pipe));
+	k->of_class = calloc(plan->n_objects + 1, sizeof(*k->of_class));
+	k->of_subject = calloc(plan->n_subjects + 1, sizeof(*k->of_subject));
+	k->names = calloc(plan->n_objects + 1, sizeof(*k->names));
+	return k->wants && k->slots && k->of_pipe && k->of_class && k->of_subject && k->names
+		       ? 0
+		       : -ENOMEM;
 }
 
-static int by_path(const void *a, const void *b)
+static size_t add(struct work *k, const struct pp_want *want)
 {
-	const struct wish *x = a, *y = b;
-	int r = strcmp(x->path, y->path);
-
-	return r ? r : (int)x->dir - (int)y->dir;
+	k->wants[k->n] = *want;
+	return k->n++;
 }
 
-/* What the pods ask for and who they are, joined with their cgroups. */
-static int collect(const struct pp_pods *pods, const struct pp_tree *tree, struct wishes *all)
+/* A class has no pipe: what its pods did adds up in a ledger. */
+static void add_ledgers(struct work *k)
 {
-	size_t n;
-	const struct pp_tree_pod *cgroups = pp_tree_pods(tree, &n);
+	for (size_t i = 0; i < k->w->plan->n_objects; i++) {
+		const struct pp_plan_object *o = &k->w->plan->objects[i];
+		char *name = k->names[k->n_names];
 
-	all->w = calloc(n * PP_N_DIR + 1, sizeof(*all->w));
-	all->identities = calloc(n + 1, sizeof(*all->identities));
-	if (!all->w || !all->identities)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		struct pp_pod *pod = pp_pods_find(pods, cgroups[i].uid);
-
-		if (pod && pod->identity)
-			all->identities[all->n_identities++] =
-				(struct pp_identity){ cgroups[i].id, pod->identity };
-		for (int dir = 0; pod && dir < PP_N_DIR; dir++)
-			if (pod->limit[dir].text)
-				all->w[all->n++] = (struct wish){ cgroups[i].path, &pod->limit[dir],
-								  dir, false };
+		k->of_class[i][PP_EGRESS] = k->of_class[i][PP_INGRESS] = PP_NOTHING;
+		if (o->kind != PP_CLASS)
+			continue;
+		snprintf(name, PP_MAX_NAME, "class %s", o->name);
+		k->n_names++;
+		for (int dir = 0; dir < PP_N_DIR; dir++)
+			k->of_class[i][dir] = add(k, &(struct pp_want){ .name = name,
+									.dir = dir,
+									.kind = PP_KIND_LEDGER,
+									.observe = true,
+									.rate = PP_NO_CEIL,
+									.parent = PP_NOTHING,
+									.ledger = PP_NOTHING });
 	}
-	qsort(all->w, all->n, sizeof(*all->w), by_path);
-	return 0;
 }
 
-/* What an annotation has come to. */
-static void settle(struct pp_pod_limit *l, enum pp_pod_state state, const char *why)
+/* Classes are sorted by name, before all others. */
+static int by_class(const void *name, const void *object)
 {
-	l->settled = true;
-	if (l->invalid)
-		pp_pod_set_state(l, PP_POD_INVALID, l->invalid);
-	else
-		pp_pod_set_state(l, state, why);
+	const struct pp_plan_object *o = object;
+
+	return o->kind == PP_CLASS ? strcmp(name, o->name) : -1;
 }
 
-/*
- * No cgroup was found for it: it does not run yet, or has just ended; but when it stays so, its
- * limits are not in force.
- */
-static void settle_missing(struct pp_pod *pod)
+static size_t ledger_of(const struct work *k, const struct pp_plan_pipe *p)
 {
-	uint64_t now = pp_now();
-	bool late;
+	const struct pp_plan *plan = k->w->plan;
+	const char *class = plan->subjects[p->subject].class;
+	const struct pp_plan_object *o;
 
-	if (!pod->running)
-		pod->missing = 0;
-	else if (!pod->missing)
-		pod->missing = now;
-	late = pod->missing && now - pod->missing > PP_APPLY_MISSING_NS;
-	for (int dir = 0; dir < PP_N_DIR; dir++)
-		if (pod->limit[dir].text && late)
-			settle(&pod->limit[dir], PP_POD_FAILED,
-			       "the pod runs, but its cgroup was not found");
-		else if (pod->limit[dir].text)
-			settle(&pod->limit[dir], PP_POD_WAITING, "");
+	if (!class || p->uplink || p->observe)
+		return PP_NOTHING;
+	o = bsearch(class, plan->objects, plan->n_objects, sizeof(*o), by_class);
+	return o ? k->of_class[o - plan->objects][p->way] : PP_NOTHING;
 }
 
-/* Those that ask for something and were not come to: they have no cgroup. */
-static void settle_rest(const struct pp_pods *pods)
+static void add_pipe(struct work *k, size_t i)
 {
-	for (size_t i = 0; i < pods->n; i++) {
-		struct pp_pod *pod = pods->pods[i];
-		bool asks = false, settled = false;
+	const struct pp_plan_pipe *p = k->w->plan->pipes[i];
+	struct pp_want want = { .name = p->name,
+				.dir = (enum pp_dir)p->way,
+				.uplink = p->uplink,
+				.observe = p->observe,
+				.rate = p->ceil ? p->ceil : PP_NO_CEIL,
+				.guarantee = p->guarantee,
+				.weight = p->weight ? p->weight : PP_WEIGHT_DEFAULT,
+				.parent = p->parent ? k->of_pipe[p->parent->index] : PP_NOTHING,
+				.ledger = PP_NOTHING };
 
-		for (int dir = 0; dir < PP_N_DIR; dir++) {
-			asks |= pod->limit[dir].text != NULL;
-			settled |= pod->limit[dir].settled;
+	k->of_pipe[i] = PP_NOTHING;
+	if (p->subject != SIZE_MAX) {
+		size_t place = k->of_subject[p->subject];
+
+		if (place == PP_NOTHING)
+			return; /* its cgroup is not there yet, or no more */
+		want.cgroup_id = k->w->places[place].id;
+		want.ledger = ledger_of(k, p);
+	}
+	k->of_pipe[i] = add(k, &want);
+}
+
+/* What no subject's own pipe takes of the uplink: the node itself, and pods nobody knows yet. */
+static void add_rest(struct work *k, uint64_t root_id)
+{
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		k->rest[dir] = PP_NOTHING;
+		for (size_t i = 0; i < k->w->plan->n_pipes; i++) {
+			const struct pp_plan_pipe *p = k->w->plan->pipes[i];
+
+			if (!p->uplink || p->parent || p->subject != SIZE_MAX || (int)p->way != dir)
+				continue;
+			k->rest[dir] = add(k, &(struct pp_want){ .name = "rest of the node",
+								 .dir = dir,
+								 .uplink = true,
+								 .rate = PP_NO_CEIL,
+								 .weight = PP_WEIGHT_DEFAULT,
+								 .parent = k->of_pipe[i],
+								 .cgroup_id = root_id,
+								 .ledger = PP_NOTHING });
+			break;
 		}
-		if (asks && !settled)
-			settle_missing(pod);
-		else
-			pod->missing = 0;
 	}
 }
 
-struct compare {
-	const struct pp_datapath *d;
-	struct wishes *wishes;
-	struct stale *stale;
-	bool thorough;
-};
-
-static int keep_stale(struct stale *s, const char *path, enum pp_dir dir)
+static size_t want_of(const struct work *k, const struct pp_plan_pipe *p)
 {
-	char **more = reallocarray(s->path, s->n + 1, sizeof(char *));
-	enum pp_dir *dirs;
-
-	if (!more)
-		return -ENOMEM;
-	s->path = more;
-	dirs = reallocarray(s->dir, s->n + 1, sizeof(*dirs));
-	if (!dirs)
-		return -ENOMEM;
-	s->dir = dirs;
-	s->dir[s->n] = dir;
-	s->path[s->n] = strdup(path);
-	return s->path[s->n++] ? 0 : -ENOMEM;
+	return p ? k->of_pipe[p->index] : PP_NOTHING;
 }
 
-/* One limit that is in the kernel: wished for, or stale, or somebody else's. */
-static int compare_one(const struct pp_limit *l, void *arg)
+static void add_slot(struct work *k, size_t i)
 {
-	struct compare *c = arg;
-	const struct pp_pipe *p = &c->d->pipes[l->pipe];
-	struct wish key = { .path = l->path, .dir = l->dir }, *w;
-	char why[160];
+	const struct pp_place *place = &k->w->places[i];
+	const struct pp_plan_subject *s = place->subject;
+	struct pp_want_slot *slot = &k->slots[k->n_slots++];
 
-	if (!l->path)
-		return 0;
-	w = bsearch(&key, c->wishes->w, c->wishes->n, sizeof(key), by_path);
-	if (!w)
-		return p->owner == PP_OWNER_AGENT ? keep_stale(c->stale, l->path, l->dir) : 0;
-	if (p->owner != PP_OWNER_AGENT) {
-		w->met = true;
-		settle(w->limit, PP_POD_FAILED,
-		       "a limit that was set by hand on the pod's cgroup stands in its place; "
-		       "'podpace unlimit' makes room");
-		return 0;
+	*slot = (struct pp_want_slot){ .path = place->path,
+				       .cgroup_id = place->id,
+				       .identity = place->identity };
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		slot->pipe[dir] = want_of(k, s ? s->leaf[dir] : NULL);
+		slot->uplink[dir] = want_of(k, s ? s->uplink[dir] : NULL);
+		for (int c = 0; c < PP_MAX_CAPS; c++)
+			slot->cap[dir][c] = want_of(k, s ? s->cap[dir][c] : NULL);
 	}
-	if (w->limit->rate && p->rate != w->limit->rate)
-		return 0;
-	if (w->limit->rate && c->thorough && pp_limit_in_force(c->d, l, why, sizeof(why)) != 1)
-		return 0;
-	w->met = true;
-	w->limit->pipe = l->pipe;
-	settle(w->limit, PP_POD_IN_FORCE, "");
+}
+
+/* The root, unless it is a place itself. */
+static void add_root(struct work *k, const struct pp_datapath *d)
+{
+	struct pp_want_slot *slot = &k->slots[k->n_slots];
+
+	for (size_t i = 0; i < k->n_slots; i++)
+		if (k->slots[i].cgroup_id == d->root_id)
+			return;
+	*slot = (struct pp_want_slot){ .path = d->root, .cgroup_id = d->root_id };
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		slot->pipe[dir] = PP_NOTHING;
+		slot->uplink[dir] = k->rest[dir];
+		for (int c = 0; c < PP_MAX_CAPS; c++)
+			slot->cap[dir][c] = PP_NOTHING;
+	}
+	k->n_slots++;
+}
+
+static int plan_to_wants(struct work *k, const struct pp_wanted *w, const struct pp_datapath *d)
+{
+	int r = work_new(k, w);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < w->plan->n_subjects; i++)
+		k->of_subject[i] = PP_NOTHING;
+	for (size_t i = 0; i < w->n_places; i++)
+		if (w->places[i].subject)
+			k->of_subject[w->places[i].subject - w->plan->subjects] = i;
+	add_ledgers(k);
+	for (size_t i = 0; i < w->plan->n_pipes; i++)
+		add_pipe(k, i);
+	for (size_t i = 0; i < w->n_places; i++)
+		add_slot(k, i);
+	add_rest(k, d->root_id);
+	add_root(k, d);
 	return 0;
 }
 
-static void grant(struct pp_datapath *d, struct wish *w)
-{
-	struct pp_socket_count sockets = {};
-	struct pp_err e = { "" };
-	struct pp_limit_ask ask;
-	int r;
+/* --- what has become of it */
 
-	if (!w->limit->rate) {
-		settle(w->limit, PP_POD_INVALID, "");
-		return;
-	}
-	ask = (struct pp_limit_ask){ .dir = w->dir,
-				     .rate = w->limit->rate,
-				     .owner = PP_OWNER_AGENT };
-	r = pp_limit_set(d, w->path, &ask, &sockets, &e);
-	if (!r) {
-		w->limit->granted = pp_now();
-		settle(w->limit, PP_POD_IN_FORCE, "");
-	} else if (r == -ENOENT) { /* the pod is ending */
-		settle(w->limit, PP_POD_WAITING, "");
-	} else {
-		settle(w->limit, PP_POD_FAILED, e.msg[0] ? e.msg : strerror(-r));
-	}
+static uint32_t pipe_at(const struct work *k, size_t want)
+{
+	return want == PP_NOTHING ? 0 : k->wants[want].pipe;
 }
 
-/* Where each limit that was just set is. */
-static int note_pipe(const struct pp_limit *l, void *arg)
+static bool is_fresh(const struct work *k, size_t want)
 {
-	struct wishes *all = arg;
-	struct wish key = { .path = l->path, .dir = l->dir }, *w;
-
-	if (!l->path)
-		return 0;
-	w = bsearch(&key, all->w, all->n, sizeof(key), by_path);
-	if (w && w->limit->state == PP_POD_IN_FORCE)
-		w->limit->pipe = l->pipe;
-	return 0;
+	return want != PP_NOTHING && k->wants[want].fresh;
 }
 
-static void begin(const struct pp_pods *pods)
+static void tell_places(const struct work *k, struct pp_unmet *unmet)
 {
-	for (size_t i = 0; i < pods->n; i++)
+	unmet->identities = 0;
+	for (size_t i = 0; i < k->w->n_places; i++) {
+		struct pp_place *place = &k->w->places[i];
+		const struct pp_want_slot *s = &k->slots[i];
+
+		unmet->identities += s->no_room;
 		for (int dir = 0; dir < PP_N_DIR; dir++) {
-			pods->pods[i]->limit[dir].pipe = 0;
-			pods->pods[i]->limit[dir].settled = false;
+			place->pipe[dir] = pipe_at(k, s->pipe[dir]);
+			place->uplink[dir] = pipe_at(k, s->uplink[dir]);
+			place->fresh[dir] = is_fresh(k, s->pipe[dir]) ||
+					    is_fresh(k, s->uplink[dir]) ||
+					    is_fresh(k, s->cap[dir][0]);
+			snprintf(place->why[dir], sizeof(place->why[dir]), "%s", s->why[dir]);
 		}
+	}
+}
+
+static int tell_applied(const struct work *k, struct pp_applied *ret)
+{
+	const struct pp_plan *plan = k->w->plan;
+	struct pp_applied new = {
+		.pipe = calloc(plan->n_pipes + 1, sizeof(*new.pipe)),
+		.ledger = calloc(plan->n_objects + 1, sizeof(*new.ledger)),
+	};
+
+	if (!new.pipe || !new.ledger) {
+		pp_applied_free(&new);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < plan->n_pipes; i++)
+		new.pipe[i] = pipe_at(k, k->of_pipe[i]);
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		for (size_t i = 0; i < plan->n_objects; i++)
+			new.ledger[i][dir] = pipe_at(k, k->of_class[i][dir]);
+		new.rest[dir] = pipe_at(k, k->rest[dir]);
+	}
+	pp_applied_free(ret);
+	*ret = new;
+	return 0;
+}
+
+void pp_applied_free(struct pp_applied *a)
+{
+	free(a->pipe);
+	free(a->ledger);
+	*a = (struct pp_applied){};
 }
 
 /*
@@ -245,50 +291,44 @@ static void apply_peers(struct pp_datapath *d, const struct pp_wanted *w, struct
 		snprintf(unmet->peers, sizeof(unmet->peers), "%s", e.msg[0] ? e.msg : strerror(-r));
 }
 
-static int apply_limits(struct pp_datapath *d, const struct pp_wanted *w, struct wishes *wishes,
-			struct pp_err *e)
+static void apply_locals(struct pp_datapath *d, const struct pp_wanted *w, struct pp_unmet *unmet)
 {
-	_cleanup_(stale_free) struct stale stale = {};
-	struct compare c = { d, wishes, &stale, w->thorough };
-	struct pp_socket_count sockets;
-	bool granted = false;
-	int r = pp_limit_each(d, compare_one, &c, e);
+	int r = pp_locals_set(d, w->locals, w->n_locals);
 
-	/* one that cannot be removed is stale the next time too */
-	for (size_t i = 0; !r && w->complete && i < stale.n; i++)
-		pp_limit_remove(d, stale.path[i], 1u << stale.dir[i], &sockets, NULL);
-	for (size_t i = 0; !r && i < wishes->n; i++) {
-		if (wishes->w[i].met)
-			continue;
-		grant(d, &wishes->w[i]);
-		granted = true;
-	}
-	if (!r && granted)
-		r = pp_limit_each(d, note_pipe, wishes, e);
-	return r;
+	unmet->locals[0] = '\0';
+	if (r == -E2BIG)
+		snprintf(unmet->locals, sizeof(unmet->locals),
+			 "more than %d addresses and pods on this node", PP_MAX_LOCALS);
+	else if (r)
+		snprintf(unmet->locals, sizeof(unmet->locals), "%s", strerror(-r));
 }
 
 int pp_apply(const char *root, const struct pp_wanted *w, struct pp_datapath *d,
-	     struct pp_unmet *ret, struct pp_err *e)
+	     struct pp_applied *ret, struct pp_unmet *unmet, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath new = PP_DATAPATH_INIT;
-	_cleanup_(wishes_free) struct wishes wishes = {};
+	_cleanup_(work_free) struct work k = {};
+	struct pp_wants wants;
 	int r = pp_datapath_open(root, PP_LOAD, &new, e);
 
 	if (!r)
-		r = collect(w->pods, w->tree, &wishes);
+		r = plan_to_wants(&k, w, &new);
 	if (r)
 		return r;
-	begin(w->pods);
-	apply_peers(&new, w, ret);
-	r = apply_limits(&new, w, &wishes, e);
+	apply_peers(&new, w, unmet);
+	apply_locals(&new, w, unmet);
+	wants = (struct pp_wants){ .w = k.wants,
+				   .n = k.n,
+				   .slots = k.slots,
+				   .n_slots = k.n_slots,
+				   .complete = w->complete,
+				   .thorough = w->thorough };
+	r = pp_wants_apply(&new, &wants, e);
+	if (!r)
+		r = tell_applied(&k, ret);
 	if (r)
 		return r;
-	r = pp_identities_set(&new, wishes.identities, wishes.n_identities, w->complete);
-	ret->identities = r > 0 ? r : 0;
-	if (r < 0)
-		return pp_err_set(e, r, "identities of pods: %s", strerror(-r));
-	settle_rest(w->pods);
+	tell_places(&k, unmet);
 	pp_datapath_unlock(&new);
 	pp_datapath_close(d);
 	*d = new;
@@ -296,65 +336,59 @@ int pp_apply(const char *root, const struct pp_wanted *w, struct pp_datapath *d,
 	return 0;
 }
 
-/* Stale is what is the agent's; counts what is not. */
-struct all_mine {
+/* --- the end */
+
+/* Counts what is not the agent's. */
+struct others {
 	const struct pp_datapath *d;
-	struct stale stale;
-	size_t others;
+	size_t n;
 };
 
-static int keep_mine(const struct pp_limit *l, void *arg)
+static int count_limit(const struct pp_limit *l, void *arg)
 {
-	struct all_mine *all = arg;
+	struct others *o = arg;
 
-	if (all->d->pipes[l->pipe].owner == PP_OWNER_AGENT)
-		return l->path ? keep_stale(&all->stale, l->path, l->dir) : 0;
-	all->others++;
+	o->n += o->d->pipes[l->pipe].owner != PP_OWNER_AGENT;
 	return 0;
 }
 
-static int count_others(const struct pp_cidr *c, enum pp_owner owner, void *arg)
+static int count_prefix(const struct pp_cidr *c, enum pp_owner owner, void *arg)
 {
-	struct all_mine *all = arg;
+	struct others *o = arg;
 
 	(void)c;
-	all->others += owner != PP_OWNER_AGENT;
+	o->n += owner != PP_OWNER_AGENT;
 	return 0;
 }
 
-static int forget_pods(struct pp_datapath *d, struct pp_err *e)
+/* What is left is others'. */
+static int forget_all(struct pp_datapath *d, struct pp_err *e)
 {
-	int r = pp_identities_set(d, NULL, 0, true);
+	struct pp_wants none = { .complete = true, .thorough = true };
+	int r = pp_prefixes_set(d, NULL, 0, PP_OWNER_AGENT, true, e);
 
-	if (!r)
-		r = pp_prefixes_set(d, NULL, 0, PP_OWNER_AGENT, true, e);
-	return r < 0 ? r : 0;
+	if (r >= 0)
+		r = pp_locals_set(d, NULL, 0);
+	return r < 0 ? r : pp_wants_apply(d, &none, e);
 }
 
 int pp_apply_none(const char *root, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
-	struct all_mine all = { .d = &d };
+	struct others others = { .d = &d };
 	struct pp_socket_count sockets;
 	int r = pp_datapath_open(root, PP_REPAIR, &d, e);
 
 	if (r == -ENOENT)
 		return 0;
 	if (!r)
-		r = pp_limit_each(&d, keep_mine, &all, e);
+		r = pp_limit_each(&d, count_limit, &others, e);
 	if (!r)
-		r = pp_prefix_each(&d, count_others, &all, e);
-	if (!r && all.others)
-		r = forget_pods(&d, e);
-	for (size_t i = 0; !r && i < all.stale.n; i++) {
-		r = pp_limit_remove(&d, all.stale.path[i], 1u << all.stale.dir[i], &sockets, e);
-		if (r == -ENOENT)
-			r = 0; /* its cgroup went meanwhile */
-	}
-	if (!r && !all.others)
-		r = pp_limit_remove_all(&d, &sockets, e);
-	if (!r && !all.others)
-		r = pp_datapath_remove(&d, e);
-	stale_free(&all.stale);
-	return r;
+		r = pp_prefix_each(&d, count_prefix, &others, e);
+	if (r)
+		return r;
+	if (others.n)
+		return forget_all(&d, e);
+	r = pp_limit_remove_all(&d, &sockets, e);
+	return r ? r : pp_datapath_remove(&d, e);
 }

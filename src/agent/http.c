@@ -41,6 +41,16 @@ static enum MHD_Result reply_text(struct MHD_Connection *c, int status, const ch
 	return body ? reply(c, status, "text/plain; charset=utf-8", body, strlen(body)) : MHD_NO;
 }
 
+/* What follows the page's path; NULL if this is another page. */
+static const char *is_below(const char *path, const char *url)
+{
+	size_t n = strlen(path);
+
+	if (n > 1 && path[n - 1] == '/')
+		return strncmp(path, url, n) == 0 ? url + n : NULL;
+	return strcmp(path, url) == 0 ? "" : NULL;
+}
+
 static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *url,
 			      const char *method, const char *version, const char *data,
 			      size_t *size, void **state)
@@ -48,6 +58,7 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *u
 	static const char begun;
 	struct pp_http *h = arg;
 	const struct pp_page *page = h->pages;
+	const char *rest = NULL;
 	char *body = NULL;
 	size_t n = 0;
 	int status;
@@ -63,14 +74,14 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *u
 	*size = 0;
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		return reply_text(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-	while (page->path && strcmp(page->path, url) != 0)
+	while (page->path && !(rest = is_below(page->path, url)))
 		page++;
 	if (!page->path)
 		return reply_text(c, MHD_HTTP_NOT_FOUND, "no such page\n");
 	f = open_memstream(&body, &n);
 	if (!f)
 		return MHD_NO;
-	status = page->write(f, h->arg);
+	status = page->write(f, rest, h->arg);
 	if (fclose(f)) {
 		free(body);
 		return MHD_NO;

@@ -9,11 +9,14 @@
 
 struct pp_http;
 
-/* A page: writes the body to f and returns the HTTP status. */
+/*
+ * A page: writes the body to f and returns the HTTP status. One whose path ends with a slash has
+ * pages below it, and is given the rest of what was asked for; others are given "".
+ */
 struct pp_page {
 	const char *path;
 	const char *type; /* content type */
-	int (*write)(FILE *f, void *arg);
+	int (*write)(FILE *f, const char *rest, void *arg);
 };
 
 /*

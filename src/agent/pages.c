@@ -2,36 +2,54 @@
 // What the agent says of itself: /livez, /readyz, and /metrics in the text format of Prometheus
 // (prometheus.io/docs/instrumenting/exposition_formats). Bytes, not bits, as its naming rules say.
 #include <inttypes.h>
+#include <math.h>
 
 #include "agent/agent.h"
 #include "base/base.h"
 #include "bpf/law.h"
 
-const unsigned int pp_agent_buckets_ms[PP_AGENT_N_BUCKETS] = { 10,  25,	 50,   100,
-							       250, 500, 1000, 5000 };
+const unsigned int pp_agent_buckets_ms[PP_AGENT_N_BUCKETS] = {
+	10, 25, 50, 100, 250, 500, 1000, 5000
+};
 
 const char *const pp_agent_dirs[PP_N_DIR] = { "egress", "ingress" };
 
 /* --- health */
 
-static int livez(FILE *f, void *arg)
+static int livez(FILE *f, const char *rest, void *arg)
 {
-	(void)arg;
+	(void)rest, (void)arg;
 	fputs("ok\n", f);
 	return 200;
 }
 
+static bool objects_known(FILE *f, const struct pp_agent *a)
+{
+	struct pp_watch_stats stats;
+	const char *resource, *why;
+
+	for (int i = 0; i < PP_N_OBJECTS_SOURCE; i++) {
+		why = pp_objects_watch_source(a->objects, i, &stats, &resource);
+		if (why[0])
+			fprintf(f, "[%c]%s: %s\n", stats.synced ? '!' : '-', resource, why);
+	}
+	return pp_objects_watch_known(a->objects);
+}
+
 /* A line for each thing that has to be so. */
-static int readyz(FILE *f, void *arg)
+static int readyz(FILE *f, const char *rest, void *arg)
 {
 	const struct pp_agent *a = arg;
 	struct pp_watch_stats stats = {};
-	bool applied = a->loaded && !a->apply_error[0];
+	bool applied = a->loaded && !a->apply_error[0], known = true;
 
-	if (a->watch)
+	(void)rest;
+	if (a->watch) {
 		pp_watch_stats(a->watch, &stats);
-	fprintf(f, "[%c]pods are known%s%s\n", stats.synced ? '+' : '-',
-		a->watch_error[0] ? ": " : "", a->watch_error);
+		fprintf(f, "[%c]pods are known%s%s\n", stats.synced ? '+' : '-',
+			a->watch_error[0] ? ": " : "", a->watch_error);
+		known = stats.synced && objects_known(f, a);
+	}
 	fprintf(f, "[%c]limits are applied%s%s\n", applied ? '+' : '-',
 		a->apply_error[0] ? ": " : "", a->apply_error);
 	/* without them limits on what pods receive hold too, if less well */
@@ -44,7 +62,9 @@ static int readyz(FILE *f, void *arg)
 	}
 	if (a->unmet.peers[0])
 		fprintf(f, "[!]peers: %s\n", a->unmet.peers);
-	return stats.synced && applied ? 200 : 503;
+	if (a->unmet.locals[0])
+		fprintf(f, "[!]uplink: %s\n", a->unmet.locals);
+	return known && applied ? 200 : 503;
 }
 
 /* --- metrics */
@@ -62,6 +82,8 @@ static void single(FILE *f, const char *name, const char *type, const char *help
 
 enum value {
 	LIMIT,
+	GUARANTEE,
+	CAPACITY,
 	FAIR,
 	FLOWS,
 	BYTES,
@@ -69,29 +91,43 @@ enum value {
 	REFUSED_BYTES,
 	REFUSED_PACKETS,
 	LIMITED_NS,
+	MISSED_NS,
 	UNHEARD_PACKETS,
 	DELAYED,
 };
 
+/* Of a pod, and of many pods together; without the name of one of them it has no such. */
 static const struct {
-	const char *name, *type, *help;
+	const char *pod, *many, *type, *help;
 	enum value value;
 } metrics[] = {
-	{ "pod_limit_bytes_per_second", "gauge", "The limit in force.", LIMIT },
-	{ "pod_fair_rate_bytes_per_second", "gauge",
+	{ "pod_limit_bytes_per_second", "limit_bytes_per_second", "gauge",
+	  "The limit in force; +Inf if it has only a share.", LIMIT },
+	{ "pod_guarantee_bytes_per_second", "guarantee_bytes_per_second", "gauge",
+	  "What it has before weights count.", GUARANTEE },
+	{ "pod_capacity_bytes_per_second", "capacity_bytes_per_second", "gauge",
+	  "What it may have now: its limit, or its share of another.", CAPACITY },
+	{ "pod_fair_rate_bytes_per_second", NULL, "gauge",
 	  "What each connection under the limit may carry now.", FAIR },
-	{ "pod_flows", "gauge", "Connections that share the limit.", FLOWS },
-	{ "pod_bytes_total", "counter", "Bytes of IP packets that the limit let through.", BYTES },
-	{ "pod_packets_total", "counter", "Packets that the limit let through.", PACKETS },
-	{ "pod_refused_bytes_total", "counter",
-	  "Bytes that were refused; of what a pod receives, dropped.", REFUSED_BYTES },
-	{ "pod_refused_packets_total", "counter",
-	  "Packets that were refused; of what a pod receives, dropped.", REFUSED_PACKETS },
-	{ "pod_limited_seconds_total", "counter", "Time in which the limit bound.", LIMITED_NS },
-	{ "pod_unheard_packets_total", "counter",
+	{ "pod_flows", NULL, "gauge", "Connections that share the limit.", FLOWS },
+	{ "pod_bytes_total", "bytes_total", "counter",
+	  "Bytes of IP packets that the limit let through.", BYTES },
+	{ "pod_packets_total", "packets_total", "counter", "Packets that the limit let through.",
+	  PACKETS },
+	{ "pod_refused_bytes_total", "refused_bytes_total", "counter",
+	  "Bytes that were refused; of what a pod receives, dropped; of an observed limit, beyond it.",
+	  REFUSED_BYTES },
+	{ "pod_refused_packets_total", "refused_packets_total", "counter",
+	  "Packets that were refused; of what a pod receives, dropped; of an observed limit, beyond it.",
+	  REFUSED_PACKETS },
+	{ "pod_limited_seconds_total", "limited_seconds_total", "counter",
+	  "Time in which the limit bound.", LIMITED_NS },
+	{ "pod_guarantee_missed_seconds_total", "guarantee_missed_seconds_total", "counter",
+	  "Time in which it wanted its guarantee and had less.", MISSED_NS },
+	{ "pod_unheard_packets_total", NULL, "counter",
 	  "Of the packets, TCP segments with data from senders that do not hear the rate.",
 	  UNHEARD_PACKETS },
-	{ "pod_delayed_connections_total", "counter",
+	{ "pod_delayed_connections_total", NULL, "counter",
 	  "Connections to the pod whose handshake waited, since more came than the limit lets through.",
 	  DELAYED },
 };
@@ -105,7 +141,11 @@ static double value_of(const struct pp_pipe *p, enum value value)
 		refused += p->refused[why];
 	switch (value) {
 	case LIMIT:
-		return p->rate;
+		return p->rate < PP_NO_CEIL ? p->rate : INFINITY;
+	case GUARANTEE:
+		return p->guarantee;
+	case CAPACITY:
+		return pp_min(pp_law_rate(p), p->rate);
 	case FAIR:
 		return idle ? p->rate : pp_min(pp_law_fair(p), p->rate);
 	case FLOWS:
@@ -120,6 +160,8 @@ static double value_of(const struct pp_pipe *p, enum value value)
 		return refused;
 	case LIMITED_NS:
 		return p->busy_ns / 1e9;
+	case MISSED_NS:
+		return p->missed_ns / 1e9;
 	case UNHEARD_PACKETS:
 		return p->unheard;
 	case DELAYED:
@@ -128,22 +170,114 @@ static double value_of(const struct pp_pipe *p, enum value value)
 	return 0;
 }
 
+/* names and namespaces of pods need no escaping: DNS labels */
+static void pod_metric(FILE *f, const struct pp_agent *a, size_t m, const struct pp_pod *pod,
+		       int dir, bool uplink)
+{
+	uint32_t pipe = uplink ? pod->limit[dir].uplink : pod->limit[dir].pipe;
+
+	if (pipe && pipe < PP_MAX_PIPES)
+		fprintf(f, "podpace_%s{namespace=\"%s\",pod=\"%s\",direction=\"%s\"%s} %.15g\n",
+			metrics[m].pod, pod->ns, pod->name, pp_agent_dirs[dir],
+			uplink ? ",uplink=\"true\"" : "",
+			value_of(&a->d.pipes[pipe], metrics[m].value));
+}
+
 static void pods_metrics(FILE *f, const struct pp_agent *a)
 {
 	for (size_t m = 0; m < ARRAY_SIZE(metrics); m++) {
-		head(f, metrics[m].name, metrics[m].type, metrics[m].help);
+		head(f, metrics[m].pod, metrics[m].type, metrics[m].help);
 		for (size_t i = 0; a->loaded && i < a->pods.n * PP_N_DIR; i++) {
-			const struct pp_pod *pod = a->pods.pods[i / PP_N_DIR];
-			uint32_t pipe = pod->limit[i % PP_N_DIR].pipe;
-
-			if (!pipe || pipe >= PP_MAX_PIPES)
-				continue;
-			/* names and namespaces of pods need no escaping: DNS labels */
-			fprintf(f, "podpace_%s{namespace=\"%s\",pod=\"%s\",direction=\"%s\"} %.15g\n",
-				metrics[m].name, pod->ns, pod->name, pp_agent_dirs[i % PP_N_DIR],
-				value_of(&a->d.pipes[pipe], metrics[m].value));
+			pod_metric(f, a, m, a->pods.pods[i / PP_N_DIR], i % PP_N_DIR, false);
+			pod_metric(f, a, m, a->pods.pods[i / PP_N_DIR], i % PP_N_DIR, true);
 		}
 	}
+	head(f, "pod_class", "gauge", "The class of each pod that has one.");
+	for (size_t i = 0; a->plan && i < a->plan->n_subjects; i++) {
+		const struct pp_plan_subject *s = &a->plan->subjects[i];
+
+		if (s->class && s->namespace)
+			fprintf(f,
+				"podpace_pod_class{namespace=\"%s\",pod=\"%s\",class=\"%s\"} 1\n",
+				s->namespace, s->name, s->class);
+	}
+}
+
+/* What is limited together: tenants, policies, the uplink; cgroups of a host; observed limits. */
+static void many_metrics(FILE *f, const struct pp_agent *a)
+{
+	const struct pp_plan *plan = a->plan;
+
+	for (size_t m = 0; m < ARRAY_SIZE(metrics); m++) {
+		if (!metrics[m].many)
+			continue;
+		head(f, metrics[m].many, metrics[m].type, metrics[m].help);
+		for (size_t i = 0; a->loaded && i < plan->n_pipes; i++) {
+			const struct pp_plan_pipe *p = plan->pipes[i];
+			bool pod = p->subject != SIZE_MAX && plan->subjects[p->subject].namespace;
+
+			if (!a->in_kernel.pipe[i] || (pod && !p->observe))
+				continue;
+			fprintf(f,
+				"podpace_%s{limit=\"%s\",direction=\"%s\",uplink=\"%s\",observe=\"%s\"} "
+				"%.15g\n",
+				metrics[m].many, p->name, pp_agent_dirs[p->way],
+				p->uplink ? "true" : "false", p->observe ? "true" : "false",
+				value_of(&a->d.pipes[a->in_kernel.pipe[i]], metrics[m].value));
+		}
+	}
+}
+
+/* --- classes: their pods of now, and what those did that are gone or have another class */
+
+struct sum {
+	double bytes, limited, missed;
+};
+
+static struct sum class_sum(const struct pp_agent *a, uint32_t ledger)
+{
+	const struct pp_pipe *l = &a->d.pipes[ledger], *p;
+	struct sum s = { (double)l->bytes, (double)l->busy_ns / 1e9, (double)l->missed_ns / 1e9 };
+
+	for (uint32_t k = 1; k < pp_pipes_end(&a->d); k++) {
+		p = &a->d.pipes[k];
+		/* one that is freed stays as it is until it is added up */
+		if (!p->ledger || p->ledger != l->key)
+			continue;
+		s.bytes += (double)(p->bytes - p->ledger_from);
+		s.limited += (double)(p->busy_ns - p->ledger_busy) / 1e9;
+		s.missed += (double)(p->missed_ns - p->ledger_missed) / 1e9;
+	}
+	return s;
+}
+
+static void class_metric(FILE *f, const struct pp_agent *a, const char *name, const char *help,
+			 int which)
+{
+	head(f, name, "counter", help);
+	for (size_t i = 0; a->loaded && i < a->plan->n_objects * PP_N_DIR; i++) {
+		uint32_t ledger = a->in_kernel.ledger[i / PP_N_DIR][i % PP_N_DIR];
+		struct sum s;
+
+		if (!ledger)
+			continue;
+		s = class_sum(a, ledger);
+		fprintf(f, "podpace_%s{class=\"%s\",direction=\"%s\"} %.15g\n", name,
+			a->plan->objects[i / PP_N_DIR].name, pp_agent_dirs[i % PP_N_DIR],
+			which == 0   ? s.bytes
+			: which == 1 ? s.limited
+				     : s.missed);
+	}
+}
+
+static void classes_metrics(FILE *f, const struct pp_agent *a)
+{
+	class_metric(f, a, "class_bytes_total",
+		     "Bytes of all pods that had the class while they had it.", 0);
+	class_metric(f, a, "class_limited_seconds_total",
+		     "Time in which limits of such pods bound, of all of them together.", 1);
+	class_metric(f, a, "class_guarantee_missed_seconds_total",
+		     "Time in which such pods wanted their guarantee and had less.", 2);
 }
 
 static void states_metric(FILE *f, const struct pp_agent *a)
@@ -154,9 +288,9 @@ static void states_metric(FILE *f, const struct pp_agent *a)
 			size_t n = 0;
 
 			for (size_t i = 0; i < a->pods.n; i++)
-				n += a->pods.pods[i]->limit[dir].text &&
-				     a->pods.pods[i]->limit[dir].state ==
-					     (enum pp_pod_state)state;
+				n += (a->pods.pods[i]->limit[dir].wanted ||
+				      a->pods.pods[i]->limit[dir].text) &&
+				     a->pods.pods[i]->limit[dir].state == (enum pp_pod_state)state;
 			fprintf(f, "podpace_limits{direction=\"%s\",state=\"%s\"} %zu\n",
 				pp_agent_dirs[dir], pp_pod_state_name(state), n);
 		}
@@ -211,13 +345,17 @@ static uint64_t watch_value(const struct pp_watch_stats *s, enum watch_value val
 
 static void watches_metrics(FILE *f, const struct pp_agent *a)
 {
-	struct pp_cluster_source s[PP_N_PEER_SOURCE + 1] = { { .resource = "pods" } };
+	struct pp_cluster_source s[PP_N_PEER_SOURCE + PP_N_OBJECTS_SOURCE + 1] = {
+		{ .resource = "pods" }
+	};
 	size_t n = 1;
 
 	if (a->watch)
 		pp_watch_stats(a->watch, &s[0].watch);
 	for (int i = 0; a->cluster && i < PP_N_PEER_SOURCE; i++)
 		pp_cluster_source(a->cluster, i, &s[n++]);
+	for (int i = 0; a->objects && i < PP_N_OBJECTS_SOURCE; i++, n++)
+		s[n].why = pp_objects_watch_source(a->objects, i, &s[n].watch, &s[n].resource);
 	for (size_t m = 0; m < ARRAY_SIZE(watch_metrics); m++) {
 		head(f, watch_metrics[m].name, watch_metrics[m].type, watch_metrics[m].help);
 		for (size_t i = 0; i < n; i++)
@@ -240,7 +378,7 @@ static void peers_metrics(FILE *f, const struct pp_agent *a)
 	       a->unmet.identities);
 }
 
-static int write_metrics(FILE *f, void *arg)
+static int write_metrics(FILE *f, const char *rest, void *arg)
 {
 	static const char *const events[PP_N_EVENT] = {
 		[PP_EVENT_NO_STORAGE] = "no_storage",
@@ -250,12 +388,15 @@ static int write_metrics(FILE *f, void *arg)
 	};
 	const struct pp_agent *a = arg;
 
+	(void)rest;
 	head(f, "build_info", "gauge", "The version that runs.");
 	fprintf(f, "podpace_build_info{version=\"%s\"} 1\n", PP_VERSION);
 	single(f, "pods", "gauge", "Pods of this node.", a->pods.n);
 	states_metric(f, a);
 	took_metric(f, a);
 	pods_metrics(f, a);
+	many_metrics(f, a);
+	classes_metrics(f, a);
 	watches_metrics(f, a);
 	peers_metrics(f, a);
 	single(f, "apply_total", "counter", "Times the limits were compared.", a->applied);
@@ -268,10 +409,11 @@ static int write_metrics(FILE *f, void *arg)
 	return 200;
 }
 
-static int index_page(FILE *f, void *arg)
+static int index_page(FILE *f, const char *rest, void *arg)
 {
-	(void)arg;
-	fputs("podpace agent: /metrics /readyz /livez\n", f);
+	(void)rest, (void)arg;
+	fputs("podpace agent: /metrics /readyz /livez /explain/pod/NAMESPACE/NAME /explain/cgroup/PATH\n",
+	      f);
 	return 200;
 }
 
@@ -281,6 +423,7 @@ const struct pp_page pp_agent_pages[] = {
 	{ "/", text, index_page },
 	{ "/livez", text, livez },
 	{ "/readyz", text, readyz },
+	{ "/explain/", "application/json", pp_agent_explain },
 	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", write_metrics },
 	{},
 };

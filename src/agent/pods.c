@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A node has some hundred pods: they are searched one by one.
+#include <arpa/inet.h>
 #include <ctype.h>
 
 #include "agent/pods.h"
 #include "base/base.h"
 #include "base/qty.h"
+#include "policy/plan.h"
 
 const char *const pp_pod_annotation[PP_N_DIR] = {
 	[PP_EGRESS] = "kubernetes.io/egress-bandwidth",
@@ -13,9 +15,8 @@ const char *const pp_pod_annotation[PP_N_DIR] = {
 
 const char *pp_pod_state_name(enum pp_pod_state state)
 {
-	static const char *const names[PP_N_POD_STATE] = {
-		"none", "waiting", "in_force", "failed", "invalid"
-	};
+	static const char *const names[PP_N_POD_STATE] = { "none", "waiting", "in_force", "failed",
+							   "invalid" };
 
 	return names[state];
 }
@@ -34,11 +35,15 @@ static void pod_free(struct pp_pod *pod)
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
 		free(pod->limit[dir].text);
 		free(pod->limit[dir].invalid);
+		free(pod->limit[dir].valid);
 	}
 	free(pod->ns);
 	free(pod->name);
 	free(pod->uid);
 	free(pod->hash);
+	free(pod->class);
+	free(pod->addresses);
+	pp_labels_free(pod->labels, pod->n_labels);
 	free(pod);
 }
 
@@ -120,6 +125,11 @@ static struct pp_pod *add(struct pp_pods *p, const char *ns, const char *name, c
 	return pod;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 /*
  * The annotation is as it was, or another now. One that is not valid leaves the limit before it as
  * it is.
@@ -129,24 +139,106 @@ static void ask(struct pp_pod_limit *l, const char *annotation, const char *text
 	struct pp_err e = { "" };
 	uint64_t rate;
 
-	if (text && l->text && strcmp(text, l->text) == 0)
+	if (same_text(text, l->text))
 		return;
 	free(l->text);
 	free(l->invalid);
 	l->text = l->invalid = NULL;
 	l->asked = now;
-	if (!text) {
-		l->rate = 0;
-		pp_pod_set_state(l, PP_POD_FREE, "");
-		return;
-	}
-	l->text = strdup(text);
-	if (pp_rate_parse(text, &rate, &e)) {
+	if (text && pp_rate_parse(text, &rate, &e)) {
 		pp_err_wrap(&e, -EINVAL, "%s", annotation);
 		l->invalid = strdup(e.msg);
 	} else {
-		l->rate = rate;
+		free(l->valid);
+		l->valid = text ? strdup(text) : NULL;
 	}
+	l->text = text ? strdup(text) : NULL;
+}
+
+/* --- labels and addresses */
+
+void pp_labels_free(struct pp_label *l, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free((char *)l[i].key);
+		free((char *)l[i].value);
+	}
+	free(l);
+}
+
+static int by_label(const void *a, const void *b)
+{
+	return strcmp(((const struct pp_label *)a)->key, ((const struct pp_label *)b)->key);
+}
+
+size_t pp_labels_read(const json_t *metadata, struct pp_label **ret)
+{
+	json_t *labels = json_object_get(metadata, "labels"), *value;
+	struct pp_label *l = calloc(json_object_size(labels) + 1, sizeof(*l));
+	const char *key;
+	size_t n = 0;
+
+	json_object_foreach(labels, key, value)
+	{
+		if (!l || !json_is_string(value))
+			continue;
+		l[n] = (struct pp_label){ strdup(key), strdup(json_string_value(value)) };
+		n += l[n].key && l[n].value;
+	}
+	if (n)
+		qsort(l, n, sizeof(*l), by_label);
+	*ret = l;
+	return n;
+}
+
+bool pp_labels_equal(const struct pp_label *a, size_t n, const struct pp_label *b, size_t m)
+{
+	for (size_t i = 0; n == m && i < n; i++)
+		if (strcmp(a[i].key, b[i].key) != 0 || strcmp(a[i].value, b[i].value) != 0)
+			return false;
+	return n == m;
+}
+
+/* What objects may choose it by; all of its limits may be others now. */
+static void describe(struct pp_pod *pod, const json_t *meta, const char *class, uint64_t now)
+{
+	struct pp_label *labels;
+	size_t n = pp_labels_read(meta, &labels);
+	bool same = pp_labels_equal(labels, n, pod->labels, pod->n_labels) &&
+		    same_text(class, pod->class);
+
+	pp_labels_free(pod->labels, pod->n_labels);
+	pod->labels = labels;
+	pod->n_labels = n;
+	if (same)
+		return;
+	free(pod->class);
+	pod->class = class ? strdup(class) : NULL;
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		pod->limit[dir].asked = now;
+}
+
+bool pp_local_parse(const char *text, struct pp_local *ret)
+{
+	*ret = (struct pp_local){ .addr = { [10] = 255, [11] = 255 } };
+	if (!text)
+		return false;
+	return inet_pton(AF_INET, text, ret->addr + 12) == 1 ||
+	       inet_pton(AF_INET6, text, ret->addr) == 1;
+}
+
+/* Of a pod in the node's network they are the node's, which counts as well. */
+static void read_addresses(struct pp_pod *pod, const json_t *status)
+{
+	json_t *list = json_object_get(status, "podIPs"), *one;
+	struct pp_local *l = calloc(json_array_size(list) + 1, sizeof(*l));
+	size_t i, n = 0;
+
+	json_array_foreach(list, i, one) n +=
+		l && pp_local_parse(json_string_value(json_object_get(one, "ip")), &l[n]);
+	free(pod->addresses);
+	pod->addresses = l;
+	pod->n_addresses = n;
 }
 
 static const char *text_at(const json_t *o, const char *a, const char *b)
@@ -172,10 +264,13 @@ struct pp_pod *pp_pods_put(struct pp_pods *p, const json_t *object, uint64_t now
 		pod = add(p, ns, name, uid);
 	if (!pod)
 		return NULL;
+	pod->over = over;
 	/* of a pod that is being deleted the cgroup goes first */
 	pod->running = strcmp(phase, "Running") == 0 && !json_object_get(meta, "deletionTimestamp");
 	if (hash && !pod->hash)
 		pod->hash = strdup(hash);
+	describe(pod, meta, over ? NULL : text_at(meta, "annotations", PP_CLASS_KEY), now);
+	read_addresses(pod, json_object_get(object, "status"));
 	for (int dir = 0; dir < PP_N_DIR; dir++)
 		ask(&pod->limit[dir], pp_pod_annotation[dir],
 		    over ? NULL : text_at(meta, "annotations", pp_pod_annotation[dir]), now);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pods of this node as the API has them, what they ask for, and what has become of it.
+// The pods of this node as the API has them, what limits they have, and what has become of it.
 #pragma once
 
 #include <jansson.h>
@@ -9,27 +9,28 @@
 
 #include "agent/tree.h"
 #include "bpf/abi.h"
+#include "policy/object.h"
 
 enum pp_pod_state {
-	PP_POD_FREE,	 /* asks for no limit */
+	PP_POD_FREE,	 /* nothing limits it */
 	PP_POD_WAITING,	 /* its cgroup is not there yet */
-	PP_POD_IN_FORCE, /* limited as it asks */
+	PP_POD_IN_FORCE, /* limited as it is to be */
 	PP_POD_FAILED,	 /* the limit is not in force: `why` */
 	PP_POD_INVALID,	 /* what it asks for is not valid: `why` */
 	PP_N_POD_STATE,
 };
 
-/* What a pod asks for and has in one direction. */
+/* What a pod has in one direction. */
 struct pp_pod_limit {
 	char *text;    /* the annotation as written; NULL: none */
 	char *invalid; /* what is wrong with it; NULL: nothing */
-	uint64_t rate; /* the last valid one, bytes/s; 0: there was none */
-	uint64_t asked; /* when it was first seen so, pp_now() */
+	char *valid;   /* the last annotation that was valid; NULL: there was none */
+	bool wanted;   /* something limits it: by the last plan */
+	uint64_t asked; /* when that last changed, pp_now() */
 	enum pp_pod_state state;
-	uint32_t pipe; /* where it is in force; 0: nowhere */
+	uint32_t pipe, uplink; /* its own, where it is in force; 0: none */
 	char why[240];
-	uint64_t granted; /* when pp_apply() has set it, pp_now(); 0: it was so */
-	bool settled;  /* pp_apply() has come to this one */
+	uint64_t granted; /* when the last apply has set it, pp_now(); 0: it was so */
 	bool reported; /* an event has told of this state */
 };
 
@@ -42,7 +43,14 @@ struct pp_pod {
 	uint64_t identity;
 	char *hash; /* of a static pod's mirror: what its cgroup is called by; or NULL */
 	bool running; /* it should have a cgroup */
+	bool over;    /* it has ended: it needs no limit */
+	bool placed;  /* its cgroup was found */
 	uint64_t missing; /* since when it has none, pp_now(); 0: it has one, or need not */
+	struct pp_label *labels; /* n_labels, sorted by key */
+	size_t n_labels;
+	char *class;		/* its annotation; or NULL */
+	struct pp_local *addresses; /* n_addresses */
+	size_t n_addresses;
 	struct pp_pod_limit limit[PP_N_DIR];
 };
 
@@ -59,6 +67,14 @@ extern const char *const pp_pod_annotation[PP_N_DIR];
  * the pod; NULL without memory, or if it is no pod.
  */
 struct pp_pod *pp_pods_put(struct pp_pods *p, const json_t *object, uint64_t now);
+
+/* Takes over the labels of an object's metadata, and returns how many; *ret is to be freed. */
+size_t pp_labels_read(const json_t *metadata, struct pp_label **ret);
+bool pp_labels_equal(const struct pp_label *a, size_t n, const struct pp_label *b, size_t m);
+void pp_labels_free(struct pp_label *l, size_t n);
+
+/* An address as the datapath knows it. Whether it is one. */
+bool pp_local_parse(const char *text, struct pp_local *ret);
 
 /* Forgets the pod, unless another with its name has taken its place. */
 void pp_pods_remove(struct pp_pods *p, const char *ns, const char *name, const char *uid);

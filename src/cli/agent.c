@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// podpace agent: the daemon of a Kubernetes node.
+// podpace agent: the daemon of a Kubernetes node, or of a host with a folder of objects.
 #include <limits.h>
 
 #include "agent/agent.h"
@@ -7,6 +7,8 @@
 #include "cli/cmd.h"
 
 #define LISTEN ":9467"
+/* a host without Kubernetes has nobody to show it to unless somebody says so */
+#define LISTEN_HOST "127.0.0.1:9467"
 
 /* A name as the API has it (RFC 1123): it becomes part of a query. */
 static int check_name(const char *name, struct pp_err *e)
@@ -43,11 +45,18 @@ int pp_cmd_agent(const struct pp_args *args, struct pp_err *e)
 		.root = args->root,
 		.node = args->node ?: getenv("NODE_NAME"),
 		.kubeconfig = args->kubeconfig,
-		.listen = args->listen ?: LISTEN,
+		.config = args->config,
+		.listen = args->listen   ? args->listen
+			  : args->config ? LISTEN_HOST
+					 : LISTEN,
 		.daemonset = args->daemonset,
 	};
 	int r;
 
+	if (o.config && (args->kubeconfig || args->daemonset))
+		return pp_err_set(e, -EINVAL,
+				  "--config is for a host without Kubernetes; valid is either that or "
+				  "--kubeconfig and --daemonset");
 	if (!o.node) {
 		gethostname(host, sizeof(host) - 1);
 		o.node = host;

@@ -27,6 +27,7 @@ struct pp_args {
 	const char *add, *remove; /* --add, --remove: prefixes with commas between */
 	const char *node;         /* --node; these, and those above, are NULL if not given */
 	const char *kubeconfig;   /* --kubeconfig */
+	const char *config;       /* --config */
 	const char *listen;       /* --listen */
 	const char *daemonset;    /* --daemonset */
 	const char *peers;        /* --peers: prefixes with commas between */
@@ -40,16 +41,19 @@ struct pp_cmd {
 	const char *usage; /* what follows the name */
 	const char *
 		options; /* letters of the options it knows besides --root and --help, see main.c */
-	int words;       /* it takes exactly so many TARGETs, 0 or 1, or one FILE and more */
+	int words; /* it takes exactly so many TARGETs, 0 or 1, or one FILE and more, or one word */
 	/* 0, or a negative errno with a message */
 	int (*run)(const struct pp_args *args, struct pp_err *e);
 };
 
-#define PP_FILES 2 /* pp_cmd.words */
+/* pp_cmd.words */
+#define PP_FILES 2
+#define PP_WORD 3 /* as it is, the one of pp_args.files */
 
 int pp_cmd_check(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_plan(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_agent(const struct pp_args *args, struct pp_err *e);
+int pp_cmd_explain(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_unlimit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_peers(const struct pp_args *args, struct pp_err *e);

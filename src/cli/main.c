@@ -21,10 +21,12 @@ static const struct pp_cmd cmds[] = {
 	{ "peers", "[--add PREFIX,...] [--remove PREFIX,...] [-o text|json]", "aox", 0,
 	  pp_cmd_peers },
 	{ "agent",
-	  "[--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME] [--peers PREFIX,...]",
-	  "dklmp", 0, pp_cmd_agent },
+	  "[--config DIR] [--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME] [--peers PREFIX,...]",
+	  "cdklmp", 0, pp_cmd_agent },
 	{ "check", "FILE...", "", PP_FILES, pp_cmd_check },
 	{ "plan", "FILE... [--node NAME] [-o text|json]", "mo", PP_FILES, pp_cmd_plan },
+	{ "explain", "TARGET|pod/NAMESPACE/NAME [--listen ADDRESS:PORT] [-o text|json]", "lo", PP_WORD,
+	  pp_cmd_explain },
 	{ "unload", "", "", 0, pp_cmd_unload },
 	{ "version", "[-o text|json]", "o", 0, pp_cmd_version },
 };
@@ -42,6 +44,7 @@ static const struct option options[] = {
 	{ "remove", required_argument, NULL, 'x' },
 	{ "interval", required_argument, NULL, 'i' },
 	{ "count", required_argument, NULL, 'n' },
+	{ "config", required_argument, NULL, 'c' },
 	{ "node", required_argument, NULL, 'm' },
 	{ "kubeconfig", required_argument, NULL, 'k' },
 	{ "listen", required_argument, NULL, 'l' },
@@ -63,7 +66,7 @@ static void usage(FILE *f)
 
 static const struct pp_cmd *find_cmd(const char *name, struct pp_err *e)
 {
-	char shown[64], valid[128];
+	char shown[64], valid[256];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++) {
@@ -156,6 +159,9 @@ static int parse_option(int opt, const char *value, struct pp_args *args, struct
 		return pp_duration_parse(value, &args->interval_ns, e);
 	case 'n':
 		return parse_count("--count", value, 1000000000, &args->count, e);
+	case 'c':
+		args->config = value;
+		return 0;
 	case 'm':
 		args->node = value;
 		return 0;
@@ -186,7 +192,8 @@ static const char *option_name(int opt)
 static int parse_words(const struct pp_cmd *cmd, char **words, int n, struct pp_args *args,
 		       struct pp_err *e)
 {
-	int most = cmd->words == PP_FILES ? INT_MAX : cmd->words, least = cmd->words ? 1 : 0;
+	int most = cmd->words == PP_FILES ? INT_MAX : cmd->words ? 1 : 0;
+	int least = cmd->words ? 1 : 0;
 
 	if (n < least || n > most)
 		return pp_err_set(e, -EDOM, "%s: %s; valid is: podpace %s %s", cmd->name,
@@ -194,7 +201,7 @@ static int parse_words(const struct pp_cmd *cmd, char **words, int n, struct pp_
 				  : cmd->words == PP_FILES ? "the FILE is missing"
 							   : "the TARGET is missing",
 				  cmd->name, cmd->usage);
-	if (cmd->words == PP_FILES) {
+	if (cmd->words == PP_FILES || cmd->words == PP_WORD) {
 		args->files = words;
 		args->n_files = (size_t)n;
 		return 0;

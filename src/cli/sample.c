@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two readings of every pipe and what follows from them: rates, flows, the share of time a limit
 // bound. For status and top.
+#define _GNU_SOURCE
 #include "base/base.h"
 #include "bpf/law.h"
 #include "cli/sample.h"
@@ -12,6 +13,21 @@ const char *pp_dir_name(enum pp_dir dir)
 	return names[dir];
 }
 
+/* A cgroup may have several pipes of an agent's: beside its own, one of the uplink's, observed
+ * ones. */
+static int name_target(struct pp_sample *s, const struct pp_limit *l)
+{
+	const char *observed = l->name ? strstr(l->name, " observed by ") : NULL;
+	int r;
+
+	if (!l->path)
+		r = asprintf(&s->target, "%s", l->name ? l->name : "(removed cgroup)");
+	else
+		r = asprintf(&s->target, "%s%s%s", l->path, l->uplink ? " at the uplink" : "",
+			     observed ? observed : "");
+	return r < 0 ? -ENOMEM : 0;
+}
+
 static int take_one(const struct pp_limit *l, void *arg)
 {
 	struct pp_samples *samples = arg;
@@ -19,8 +35,11 @@ static int take_one(const struct pp_limit *l, void *arg)
 
 	*s = (struct pp_sample){ .limit = *l };
 	s->limit.path = l->path ? strdup(l->path) : NULL;
+	s->limit.name = l->name ? strdup(l->name) : NULL;
 	samples->n++;
-	return l->path && !s->limit.path ? -ENOMEM : 0;
+	if ((l->path && !s->limit.path) || (l->name && !s->limit.name))
+		return -ENOMEM;
+	return name_target(s, l);
 }
 
 int pp_samples_take(const struct pp_datapath *d, struct pp_samples *samples, struct pp_err *e)
@@ -51,12 +70,15 @@ static void update(const struct pp_datapath *d, struct pp_sample *s, uint64_t no
 	s->flows = idle ? 0 : s->now.n16 / 16;
 	s->fair = idle ? s->capacity : pp_law_fair(&s->now);
 	s->fair = pp_min(s->fair, s->capacity);
+	s->shared |= s->now.observe;
 	s->limited = pp_min((s->now.busy_ns - was.busy_ns) * 1000 / dt, 1000);
 	s->refused = 0;
 	for (int why = 0; why < PP_N_REFUSAL; why++)
 		s->refused += s->now.refused[why];
 	s->ends_in = s->now.expires > now ? s->now.expires - now : 0;
 	s->in_force = pp_limit_in_force(d, &s->limit, s->note, sizeof(s->note)) == 1;
+	if (s->in_force && s->now.observe && !s->note[0])
+		snprintf(s->note, sizeof(s->note), "observed only: nothing is held to it");
 	if (s->in_force && s->now.unheard != was.unheard && !s->note[0])
 		snprintf(s->note, sizeof(s->note), "senders that take no part, see podpace peers");
 }
@@ -72,8 +94,11 @@ void pp_samples_again(const struct pp_datapath *d, struct pp_samples *samples)
 
 void pp_samples_free(struct pp_samples *samples)
 {
-	for (size_t i = 0; i < samples->n; i++)
+	for (size_t i = 0; i < samples->n; i++) {
 		free(samples->s[i].limit.path);
+		free(samples->s[i].limit.name);
+		free(samples->s[i].target);
+	}
 	free(samples->s);
 	*samples = (struct pp_samples){ 0 };
 }

@@ -10,7 +10,8 @@
 #include "kernel/limits.h"
 
 struct pp_sample {
-	struct pp_limit limit; /* owns its path */
+	struct pp_limit limit; /* owns its texts */
+	char *target;          /* what people see: the path, or a name where it is of many */
 	struct pp_pipe now;    /* as of the last reading */
 	uint64_t rate;         /* bytes/s between the last two readings */
 	uint64_t capacity;     /* what it may have now: its limit, or its share of the one above */

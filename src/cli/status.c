@@ -12,6 +12,7 @@
 
 static const struct pp_col cols[] = {
 	{ "target", "target", PP_STR, PP_ALIGN_TYPE },
+	{ "name", NULL, PP_STR, PP_ALIGN_TYPE },
 	{ "direction", "dir", PP_STR, PP_ALIGN_TYPE },
 	{ "limit", "limit", PP_RATE, PP_ALIGN_TYPE },
 	{ "weight", "weight", PP_COUNT, PP_ALIGN_TYPE },
@@ -31,6 +32,8 @@ static const struct pp_col cols[] = {
 	{ "marked", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "unheard", NULL, PP_COUNT, PP_ALIGN_TYPE },
 	{ "missed", NULL, PP_NS, PP_ALIGN_TYPE },
+	{ "observe", NULL, PP_BOOL, PP_ALIGN_TYPE },
+	{ "uplink", NULL, PP_BOOL, PP_ALIGN_TYPE },
 	{ "set_by", NULL, PP_STR, PP_ALIGN_TYPE },
 	{ "ends_in", "ends in", PP_NS, PP_ALIGN_TYPE },
 	{ "in_force", "in force", PP_BOOL, PP_ALIGN_TYPE },
@@ -38,7 +41,7 @@ static const struct pp_col cols[] = {
 };
 
 /* Where nothing has a share, what is said of shares is left out of the text. */
-#define FIRST_OF_SHARES 3
+#define FIRST_OF_SHARES 4
 #define N_OF_SHARES 3
 
 struct report {
@@ -54,7 +57,8 @@ static void add_row(struct report *rep, const struct pp_sample *s)
 	struct pp_cell *c = rep->cells + rep->n++ * ARRAY_SIZE(cols);
 	size_t i = 0;
 
-	c[i++] = pp_cell_str(s->limit.path ? s->limit.path : "(removed cgroup)");
+	c[i++] = pp_cell_str(s->target);
+	c[i++] = s->limit.name ? pp_cell_str(s->limit.name) : pp_cell_absent();
 	c[i++] = pp_cell_str(pp_dir_name(s->limit.dir));
 	c[i++] = s->now.rate < PP_NO_CEIL ? pp_cell_num(s->now.rate) : pp_cell_absent();
 	c[i++] = s->now.parent ? pp_cell_num(s->now.weight) : pp_cell_absent();
@@ -72,6 +76,8 @@ static void add_row(struct report *rep, const struct pp_sample *s)
 	c[i++] = pp_cell_num(s->now.marked);
 	c[i++] = pp_cell_num(s->now.unheard);
 	c[i++] = s->now.guarantee ? pp_cell_num(s->now.missed_ns) : pp_cell_absent();
+	c[i++] = pp_cell_bool(s->now.observe);
+	c[i++] = pp_cell_bool(s->now.uplink);
 	c[i++] = pp_cell_str(s->now.owner == PP_OWNER_AGENT ? "agent" : "command");
 	c[i++] = s->ends_in ? pp_cell_num(s->ends_in) : pp_cell_absent();
 	c[i++] = pp_cell_bool(s->in_force);

@@ -30,7 +30,7 @@ static int print(const struct pp_samples *samples, enum pp_format format)
 	for (size_t i = 0; i < samples->n; i++) {
 		const struct pp_sample *s = &samples->s[i];
 
-		*c++ = pp_cell_str(s->limit.path ? s->limit.path : "(removed cgroup)");
+		*c++ = pp_cell_str(s->target);
 		*c++ = pp_cell_str(pp_dir_name(s->limit.dir));
 		*c++ = s->now.rate < PP_NO_CEIL ? pp_cell_num(s->now.rate) : pp_cell_absent();
 		*c++ = pp_cell_num(s->rate);

@@ -185,7 +185,8 @@ static int list_read(const struct pp_datapath *d, struct list *all, struct pp_er
 			continue;
 		*l = (struct pp_limit){ .pipe = k,
 					.cgroup_id = d->pipes[k].cgroup_id,
-					.dir = d->pipes[k].dir };
+					.dir = d->pipes[k].dir,
+					.uplink = d->pipes[k].uplink };
 		if (d->pipes[k].expires && pp_now() >= d->pipes[k].expires)
 			continue; /* over, as it was to be */
 		l->name = pp_name_of(d, d->pipes[k].key);
@@ -210,7 +211,7 @@ static size_t limits_above(const struct list *all, const char *path, enum pp_dir
 	for (size_t i = 0; i < all->n; i++) {
 		const struct pp_limit *l = &all->limits[i];
 
-		n += l->path && !l->name && l->dir == dir && strcmp(l->path, path) != 0 &&
+		n += l->path && !l->uplink && l->dir == dir && strcmp(l->path, path) != 0 &&
 		     pp_cgroup_below(l->path, path);
 	}
 	return n;

@@ -14,6 +14,7 @@ struct pp_limit {
 	char *path;    /* of the cgroup, NULL if it is gone or there is none */
 	char *name;    /* that an agent gave it, as in pp_want; or NULL */
 	uint64_t cgroup_id; /* 0: it is the limit of many cgroups */
+	bool uplink;        /* it counts only what has its other end off the node */
 	enum pp_dir dir;
 };
 

@@ -84,8 +84,10 @@ static void take_pipes(struct pp_build *b)
 	p->pipes = pp_arena_alloc(b->memory, b->n_nodes, sizeof(*p->pipes));
 	if (!p->pipes)
 		return;
-	for (struct pp_plan_node *n = b->first; n; n = n->next)
+	for (struct pp_plan_node *n = b->first; n; n = n->next) {
+		n->pipe.index = p->n_pipes;
 		p->pipes[p->n_pipes++] = &n->pipe;
+	}
 }
 
 static void take_objects(struct pp_build *b)

@@ -42,6 +42,7 @@ struct pp_plan_input {
 
 /* One limit to be. Rates are bytes/s. Each number knows which object, or what else, gave it. */
 struct pp_plan_pipe {
+	size_t index; /* in pp_plan.pipes */
 	/*
 	 * What it limits, unique with way and uplink, and the same as long as that is the same:
 	 * "pod NS/NAME", "cgroup PATH", "policy NS/NAME", "tenant NAME", "tenant NAME in NS",

@@ -5,12 +5,12 @@
 #include <time.h>
 
 #include "base/base.h"
-#include "kernel/identities.h"
 #include "kernel/prefixes.h"
 #include "kernel/slots.h"
+#include "kernel/wants.h"
 #include "tap.h"
 
-static struct pp_datapath d = { .slots_fd = -1, .prefixes_fd = -1 };
+static struct pp_datapath d = { .slots_fd = -1, .prefixes_fd = -1, .names_fd = -1, .iter_fd = -1 };
 
 static struct pp_slot slot_of(uint64_t id)
 {
@@ -53,67 +53,85 @@ static int limit(uint64_t id, uint32_t pipe)
 	return pp_slot_write(&d, id, &s);
 }
 
+/* Of pods alone, as an agent does it. Returns how many found no room. */
+static size_t identities(const uint64_t *ids, const uint64_t *pods, size_t n, bool complete)
+{
+	struct pp_want_slot *s = calloc(n + 1, sizeof(*s));
+	struct pp_wants w = { .slots = s, .n_slots = n, .complete = complete, .thorough = false };
+	size_t left = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		s[i] = (struct pp_want_slot){ .path = "/none", .cgroup_id = ids[i], pods[i] };
+		for (int dir = 0; dir < PP_N_DIR; dir++)
+			s[i].pipe[dir] = s[i].uplink[dir] = s[i].cap[dir][0] = s[i].cap[dir][1] =
+				PP_NOTHING;
+	}
+	pp_wants_apply(&d, &w, NULL);
+	for (size_t i = 0; i < n; i++)
+		left += s[i].no_room;
+	free(s);
+	return left;
+}
+
 static void test_identities(void)
 {
-	struct pp_identity want[] = { { 30, 3 }, { 10, 1 }, { 20, 2 } };
-	struct pp_identity two[] = { { 10, 1 }, { 20, 9 } };
+	const uint64_t ids[] = { 30, 10, 20 }, pods[] = { 3, 1, 2 };
+	const uint64_t two[] = { 10, 20 }, others[] = { 1, 9 };
 	uint64_t gen;
 
 	limit(20, 1);
-	is_u64(pp_identities_set(&d, want, 3, true), 0, "three pods, one of them limited");
+	is_u64(identities(ids, pods, 3, true), 0, "three pods, one of them limited");
 	ok(slots() == 3 && slot_of(10).identity == 1 && slot_of(20).identity == 2 &&
 		   slot_of(20).pipe[PP_INGRESS] == 1,
 	   "are known, beside the limit");
 	is_u64(d.state->nlimits[PP_INGRESS], 1, "which alone counts as one");
 	gen = d.state->gen;
-	is_u64(pp_identities_set(&d, want, 3, true), 0, "the same again");
+	is_u64(identities(ids, pods, 3, true), 0, "the same again");
 	is_u64(d.state->gen, gen, "writes nothing");
-	is_u64(pp_identities_set(&d, two, 2, false), 0, "a pod changes while not all are known");
+	is_u64(identities(two, others, 2, false), 0, "a pod changes while not all are known");
 	ok(slot_of(20).identity == 9 && slot_of(30).identity == 3, "others stay");
-	is_u64(pp_identities_set(&d, two, 2, true), 0, "all are known");
-	ok(slots() == 2 && !slot_of(30).identity, "one that is gone goes");
-	pp_identities_set(&d, NULL, 0, true);
-	ok(slots() == 1 && slot_of(20).pipe[PP_INGRESS] == 1, "without any, limits stay");
+	pp_slots_reconcile(&d);
+	ok(slot_of(20).pipe[PP_INGRESS] == 1, "the limit stays");
 }
 
 static void test_reconcile(void)
 {
-	struct pp_identity one = { 20, 2 };
-
-	pp_identities_set(&d, &one, 1, true);
 	d.pipes[1].rate = 0; /* as a command that was killed leaves it */
 	pp_slots_reconcile(&d);
-	ok(!slot_of(20).pipe[PP_INGRESS] && slot_of(20).identity == 2,
+	ok(!slot_of(20).pipe[PP_INGRESS] && slot_of(20).identity == 9,
 	   "a pipe that is free again is taken out of a slot that stays");
 	is_u64(d.state->nlimits[PP_INGRESS], 0, "and not counted");
-	pp_identities_set(&d, NULL, 0, true);
-	is_u64(slots(), 0, "an identity alone frees its slot");
+	for (uint64_t id = 10; id <= 30; id += 10)
+		pp_slot_write(&d, id, &(struct pp_slot){});
+	is_u64(slots(), 0, "a slot without anything goes");
 }
 
 /* More pods than there is room for beside the limits, which come to need all of it. */
 static void test_full(void)
 {
-	static struct pp_identity want[196];
-	size_t n = ARRAY_SIZE(want), room = n - 100;
+	enum { N = 196, ROOM = N - 100 };
+	uint64_t ids[N], pods[N];
 	uint32_t k = 1;
 	int failed = 0;
 
-	for (size_t i = 0; i < n; i++)
-		want[i] = (struct pp_identity){ 1000 + i, 1 + i };
-	for (; k <= PP_MAX_SLOTS - room; k++)
+	for (size_t i = 0; i < N; i++) {
+		ids[i] = 1000 + i;
+		pods[i] = 1 + i;
+	}
+	for (; k <= PP_MAX_SLOTS - ROOM; k++)
 		failed += limit(100000 + k, k) != 0;
 	is_u64(failed, 0, "many limits");
-	is_u64(pp_identities_set(&d, want, n, true), 100, "100 more pods than slots");
+	is_u64(identities(ids, pods, N, false), 100, "100 more pods than slots");
 	is_u64(limit(100000 + k, k), 0, "a limit finds room beside them");
 	is_u64(slots(), PP_MAX_SLOTS, "in the place of one");
-	is_u64(pp_identities_set(&d, want, n, true), 101, "which finds none");
+	is_u64(identities(ids, pods, N, false), 101, "which finds none");
 	ok(slot_of(100000 + k).pipe[PP_INGRESS] == k, "and takes none from a limit");
 	for (k++; k <= PP_MAX_SLOTS; k++)
 		failed += limit(100000 + k, k) != 0;
 	is_u64(failed, 0, "limits take all slots");
 	is_u64(d.state->nlimits[PP_INGRESS], PP_MAX_SLOTS, "and are counted");
 	is_u64(-limit(100000 + k, k), E2BIG, "one more is refused");
-	is_u64(pp_identities_set(&d, want, n, true), n, "no identity is left");
+	is_u64(identities(ids, pods, N, false), N, "no identity is left");
 	is_u64(d.state->nlimits[PP_INGRESS], PP_MAX_SLOTS, "all limits are");
 }
 

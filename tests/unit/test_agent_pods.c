@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods as the API has them: what an annotation that comes, changes, breaks and goes leads to.
+#include "agent/labeled.h"
 #include "agent/pods.h"
 #include "base/base.h"
 #include "tap.h"
@@ -31,9 +32,9 @@ static void test_annotation(void)
 	struct pp_pod *pod = put(&p, "a", "u1", NULL, 1);
 	struct pp_pod_limit *l = &pod->limit[PP_EGRESS];
 
-	ok(p.n == 1 && !l->text && !l->rate, "a pod without an annotation asks for nothing");
+	ok(p.n == 1 && !l->text && !l->valid, "a pod without an annotation asks for nothing");
 	ok(put(&p, "a", "u1", "100M", 2) == pod && p.n == 1, "the same pod again");
-	is_u64(l->rate, 12500000, "the rate, in bytes/s");
+	is_str(l->valid, "100M", "what it asks for");
 	is_u64(l->asked, 2, "since when it is asked for");
 	pp_pod_set_state(l, PP_POD_IN_FORCE, "");
 	l->reported = true;
@@ -41,16 +42,16 @@ static void test_annotation(void)
 	ok(l->asked == 2 && l->state == PP_POD_IN_FORCE && l->reported,
 	   "no change changes nothing");
 	put(&p, "a", "u1", "1,5G", 4);
-	ok(l->rate == 12500000 && l->invalid && strstr(l->invalid, "1,5G") &&
+	ok(strcmp(l->valid, "100M") == 0 && l->invalid && strstr(l->invalid, "1,5G") &&
 		   strstr(l->invalid, "kubernetes.io/egress-bandwidth"),
-	   "one that is not valid is told, and the rate before it stays: %s", l->invalid);
+	   "one that is not valid is told, and what it said before stays: %s", l->invalid);
 	put(&p, "a", "u1", "50M", 5);
-	ok(!l->invalid && l->rate == 6250000, "a valid one again");
+	ok(!l->invalid && strcmp(l->valid, "50M") == 0, "a valid one again");
 	put(&p, "a", "u1", NULL, 6);
-	ok(!l->text && !l->rate && l->state == PP_POD_FREE, "and none");
+	ok(!l->text && !l->valid, "and none");
 	put(&p, "b", "u2", "999", 7);
-	ok(p.n == 2 && p.pods[1]->limit[PP_EGRESS].invalid && !p.pods[1]->limit[PP_EGRESS].rate,
-	   "a new pod with one that is out of range has no rate");
+	ok(p.n == 2 && p.pods[1]->limit[PP_EGRESS].invalid && !p.pods[1]->limit[PP_EGRESS].valid,
+	   "a new pod with one that is out of range asks for nothing");
 	pp_pods_free(&p);
 }
 
@@ -61,17 +62,17 @@ static void test_directions(void)
 	struct pp_pod *pod = put_both(&p, "a", "u1", "100M", NULL, 1);
 	struct pp_pod_limit *out = &pod->limit[PP_EGRESS], *in = &pod->limit[PP_INGRESS];
 
-	ok(out->rate == 12500000 && !in->text, "egress alone");
+	ok(strcmp(out->valid, "100M") == 0 && !in->text, "egress alone");
 	put_both(&p, "a", "u1", "100M", "40M", 2);
-	ok(in->rate == 5000000 && in->asked == 2 && out->asked == 1, "ingress beside it");
+	ok(strcmp(in->valid, "40M") == 0 && in->asked == 2 && out->asked == 1, "ingress beside it");
 	put_both(&p, "a", "u1", "100M", "fast", 3);
 	ok(in->invalid && strstr(in->invalid, "kubernetes.io/ingress-bandwidth") &&
-		   in->rate == 5000000 && !out->invalid,
+		   strcmp(in->valid, "40M") == 0 && !out->invalid,
 	   "one of them is not valid: %s", in->invalid);
 	put_both(&p, "a", "u1", NULL, "20M", 4);
-	ok(!out->text && !out->rate && in->rate == 2500000, "egress goes, ingress stays");
+	ok(!out->text && !out->valid && strcmp(in->valid, "20M") == 0, "egress goes, ingress stays");
 	put_both(&p, "a", "u1", "10M", NULL, 5);
-	ok(!in->text && out->rate == 1250000, "and the other way round");
+	ok(!in->text && strcmp(out->valid, "10M") == 0, "and the other way round");
 	pp_pods_free(&p);
 }
 
@@ -157,6 +158,60 @@ static void test_malformed(void)
 	pp_pods_free(&p);
 }
 
+/* What objects choose it by, and where it is. */
+static void test_described(void)
+{
+	static const char one[] =
+		"{\"metadata\":{\"namespace\":\"x\",\"name\":\"p\",\"uid\":\"u\",\"labels\":{\"b\":\"2\",\"a\":\"1\"},"
+		"\"annotations\":{\"podpace.io/class\":\"gold\"}},"
+		"\"status\":{\"phase\":\"Running\",\"podIPs\":[{\"ip\":\"10.1.2.3\"},{\"ip\":\"fd00::7\"},{\"ip\":\"?\"}]}}";
+	json_t *o = json_loads(one, 0, NULL);
+	struct pp_pods p = {};
+	struct pp_pod *pod = pp_pods_put(&p, o, 1);
+
+	ok(pod->n_labels == 2 && strcmp(pod->labels[0].key, "a") == 0 &&
+		   strcmp(pod->labels[1].value, "2") == 0,
+	   "labels, sorted");
+	is_str(pod->class, "gold", "the class that it chooses");
+	is_u64(pod->n_addresses, 2, "addresses of both families");
+	ok(pod->addresses[0].addr[11] == 255 && pod->addresses[0].addr[12] == 10 &&
+		   pod->addresses[0].addr[15] == 3 && pod->addresses[1].addr[0] == 0xfd,
+	   "as the datapath has them");
+	pp_pods_put(&p, o, 2);
+	is_u64(pod->limit[PP_EGRESS].asked, 1, "no change");
+	json_object_set_new(json_object_get(json_object_get(o, "metadata"), "labels"), "a",
+			    json_string("3"));
+	pp_pods_put(&p, o, 3);
+	is_u64(pod->limit[PP_EGRESS].asked, 3, "another label may mean another limit");
+	json_object_set_new(json_object_get(o, "status"), "phase", json_string("Succeeded"));
+	pp_pods_put(&p, o, 4);
+	ok(pod->over && !pod->class, "it has ended");
+	json_decref(o);
+	pp_pods_free(&p);
+}
+
+static void test_labeled(void)
+{
+	json_t *o = json_pack("{s:{s:s, s:{s:s}}}", "metadata", "name", "ns", "labels", "tier",
+			      "gold");
+	struct pp_labeled l = {};
+	struct pp_namespace *list;
+	size_t n;
+
+	ok(pp_labeled_put(&l, o), "a namespace is news");
+	ok(!pp_labeled_put(&l, o), "the same again is none");
+	json_object_set_new(json_object_get(json_object_get(o, "metadata"), "labels"), "tier",
+			    json_string("silver"));
+	ok(pp_labeled_put(&l, o), "another label is");
+	ok(pp_labeled_list(&l, &list, &n) == 0 && n == 1 && strcmp(list[0].name, "ns") == 0 &&
+		   list[0].n_labels == 1 && strcmp(list[0].labels[0].value, "silver") == 0,
+	   "it is listed with its labels");
+	free(list);
+	ok(pp_labeled_remove(&l, "ns") && !pp_labeled_remove(&l, "ns"), "it goes");
+	pp_labeled_free(&l);
+	json_decref(o);
+}
+
 int main(void)
 {
 	test_annotation();
@@ -164,5 +219,7 @@ int main(void)
 	test_identity();
 	test_identity_number();
 	test_malformed();
+	test_described();
+	test_labeled();
 	return done_testing();
 }

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// podpace explain: every limit on the way of a pod or a cgroup, which of them binds now, and which
+// object each number is from. The agent knows.
+#include <curl/curl.h>
+#include <jansson.h>
+
+#include "base/base.h"
+#include "cli/cmd.h"
+
+#define AGENT "127.0.0.1:9467"
+#define SECONDS 10L
+#define MAX_ANSWER (16u << 20)
+
+struct answer {
+	char *text;
+	size_t n;
+};
+
+static size_t on_data(char *data, size_t size, size_t n, void *arg)
+{
+	struct answer *a = arg;
+	char *more = a->n + size * n < MAX_ANSWER ? realloc(a->text, a->n + size * n + 1) : NULL;
+
+	if (!more)
+		return 0;
+	memcpy(more + a->n, data, size * n);
+	a->n += size * n;
+	more[a->n] = '\0';
+	a->text = more;
+	return size * n;
+}
+
+static int get(const char *url, struct answer *a, struct pp_err *e)
+{
+	CURL *c = curl_easy_init();
+	CURLcode r;
+
+	if (!c)
+		return -ENOMEM;
+	curl_easy_setopt(c, CURLOPT_URL, url);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, a);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT, SECONDS);
+	curl_easy_setopt(c, CURLOPT_PROXY, "");
+	r = curl_easy_perform(c);
+	curl_easy_cleanup(c);
+	if (!r)
+		return 0;
+	return pp_err_set(e, -EIO,
+			  "no agent answers at %s: %s; valid is an agent that runs "
+			  "(podpace agent), and --listen as it has it",
+			  url, curl_easy_strerror(r));
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+	return json_string_value(json_object_get(o, key));
+}
+
+/* Rates are bits/s in what the agent says. */
+static struct pp_cell rate(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) && json_integer_value(v) >= 0
+		       ? pp_cell_num((uint64_t)json_integer_value(v) / 8)
+		       : pp_cell_absent();
+}
+
+static struct pp_cell flag(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return v ? pp_cell_bool(json_is_true(v)) : pp_cell_absent();
+}
+
+static const struct pp_col cols[] = {
+	{ "limit", "limit", PP_STR, PP_ALIGN_TYPE },
+	{ "direction", "dir", PP_STR, PP_ALIGN_TYPE },
+	{ "counts", "counts", PP_STR, PP_ALIGN_TYPE },
+	{ "ceil", "ceil", PP_RATE, PP_ALIGN_TYPE },
+	{ "from", "from", PP_STR, PP_ALIGN_TYPE },
+	{ "share_of", "share of", PP_STR, PP_ALIGN_TYPE },
+	{ "guarantee", "guarantee", PP_RATE, PP_ALIGN_TYPE },
+	{ "weight", "weight", PP_COUNT, PP_ALIGN_TYPE },
+	{ "weight_from", "from", PP_STR, PP_ALIGN_TYPE },
+	{ "capacity", "now", PP_RATE_LIVE, PP_ALIGN_TYPE },
+	{ "binds", "binds", PP_BOOL, PP_ALIGN_TYPE },
+	{ "since", "since", PP_STR, PP_ALIGN_TYPE },
+	{ "in_force", "in force", PP_BOOL, PP_ALIGN_TYPE },
+	{ "why", "note", PP_STR, PP_ALIGN_TYPE },
+};
+
+static void add_row(struct pp_cell *c, const json_t *o)
+{
+	const json_t *weight = json_object_get(o, "weight");
+
+	*c++ = pp_cell_str(text(o, "limit"));
+	*c++ = pp_cell_str(text(o, "direction"));
+	*c++ = pp_cell_str(json_is_true(json_object_get(o, "uplink")) ? "off the node" : "all");
+	*c++ = rate(o, "ceil");
+	*c++ = pp_cell_str(text(o, "ceil_from"));
+	*c++ = pp_cell_str(text(o, "share_of"));
+	*c++ = rate(o, "guarantee");
+	*c++ = weight ? pp_cell_num((uint64_t)json_integer_value(weight)) : pp_cell_absent();
+	*c++ = pp_cell_str(text(o, "guarantee_from") ?: text(o, "weight_from"));
+	*c++ = rate(o, "capacity");
+	*c++ = flag(o, "binds");
+	*c++ = pp_cell_str(text(o, "since"));
+	*c++ = flag(o, "in_force");
+	*c++ = pp_cell_str(text(o, "why")
+				   ?: json_is_true(json_object_get(o, "observe"))
+				      ? "observed only: nothing is held to it"
+				      : NULL);
+}
+
+static int print(const json_t *o)
+{
+	const json_t *limits = json_object_get(o, "limits"), *notes = json_object_get(o, "notes");
+	size_t n = json_array_size(limits);
+	_cleanup_free_ struct pp_cell *cells = calloc(n + 1, sizeof(*cells) * ARRAY_SIZE(cols));
+	int r = 0;
+
+	if (!cells)
+		return -ENOMEM;
+	printf("%s", text(o, "target") ?: "");
+	if (text(o, "class"))
+		printf(", class %s (%s)", text(o, "class"), text(o, "class_from") ?: "");
+	printf("%s\n", n ? "" : ": nothing limits it");
+	for (size_t i = 0; i < n; i++)
+		add_row(cells + i * ARRAY_SIZE(cols), json_array_get(limits, i));
+	if (n)
+		r = pp_out_table(stdout, PP_TEXT, "limits", cols, ARRAY_SIZE(cols), cells, n, NULL);
+	for (size_t i = 0; i < json_array_size(notes); i++) {
+		const json_t *note = json_array_get(notes, i);
+
+		printf("note: %s%s%s\n", text(note, "object") ?: "",
+		       text(note, "object") ? ": " : "", text(note, "text") ?: "");
+	}
+	return r;
+}
+
+/* A cgroup's path, or pod/NAMESPACE/NAME. */
+static int url_of(const struct pp_args *args, char *url, size_t size, struct pp_err *e)
+{
+	_cleanup_free_ char *path = NULL;
+	const char *target = args->files[0], *listen = args->listen ?: AGENT;
+	CURL *c = curl_easy_init();
+	bool pod = strncmp(target, "pod/", 4) == 0;
+	char *escaped = NULL;
+	int r = 0, n = 0;
+
+	if (!pod)
+		r = pp_cgroup_normalize(target, &path, e);
+	if (!r && c)
+		escaped = curl_easy_escape(c, pod ? target + 4 : path + 1, 0);
+	if (escaped)
+		n = snprintf(url, size, "http://%s%s/explain/%s/%s",
+			     listen[0] == ':' ? "127.0.0.1" : "", listen, pod ? "pod" : "cgroup",
+			     escaped);
+	curl_free(escaped);
+	curl_easy_cleanup(c);
+	if (r)
+		return r;
+	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
+}
+
+int pp_cmd_explain(const struct pp_args *args, struct pp_err *e)
+{
+	struct answer a = {};
+	char url[8192];
+	json_t *o = NULL;
+	int r = url_of(args, url, sizeof(url), e);
+
+	if (!r)
+		r = get(url, &a, e);
+	if (!r && !(o = json_loadb(a.text ?: "", a.n, 0, NULL)))
+		r = pp_err_set(e, -EIO, "%s: no agent of podpace answers there", url);
+	if (!r && text(o, "error"))
+		r = pp_err_set(e, -ENOENT, "%s", text(o, "error"));
+	else if (!r && args->format == PP_JSON)
+		fwrite(a.text, 1, a.n, stdout);
+	else if (!r)
+		r = print(o);
+	json_decref(o);
+	free(a.text);
+	return r;
+}
