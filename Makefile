@@ -36,9 +36,11 @@ POLICY_SRCS := $(BASE_SRCS) $(wildcard src/policy/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
 AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c src/agent/labeled.c src/agent/peers.c
+# what of it speaks of objects, to the API alone
+STATUS_SRCS := $(wildcard src/policy/*.c) src/agent/report.c src/agent/sums.c src/agent/leader.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
-KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c,$(wildcard tests/kube/*.c))
+KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c tests/kube/tell.c,$(wildcard tests/kube/*.c))
 KUBE_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/kube/test_*.c))
 BPF_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/bpf/test_*.c))
 BPF_RIG := $(filter-out $(wildcard tests/bpf/test_*.c),$(wildcard tests/bpf/*.c))
@@ -109,7 +111,19 @@ $(B)/tests/kube/test_cluster: tests/kube/test_cluster.c $(wildcard tests/kube/*.
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) src/agent/peers.c src/agent/cluster.c $(KUBE_LIBS) -lpthread
 
+$(B)/tests/kube/test_report $(B)/tests/kube/test_leader: $(B)/tests/kube/%: tests/kube/%.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) $(STATUS_SRCS) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) $(STATUS_SRCS) $(KUBE_LIBS) -lpthread
+
+$(B)/tests/unit/test_agent_sums: tests/unit/test_agent_sums.c tests/tap.h $(POLICY_SRCS) src/agent/sums.c $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(POLICY_SRCS) src/agent/sums.c -ljansson -lyaml
+
 $(B)/tests/follow: tests/kube/follow.c $(KUBE_SRCS:%.c=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(KUBE_LIBS)
+
+$(B)/tests/tell: tests/kube/tell.c $(KUBE_SRCS:%.c=$(B)/%.o) $(STATUS_SRCS:%.c=$(B)/%.o)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(KUBE_LIBS)
 
@@ -154,7 +168,7 @@ $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 build-unit: $(UNITS) $(B)/podpace
 build-sim: $(B)/tests/sim
 build-fuzz: $(FUZZERS)
-build-kube: $(KUBE_TESTS) $(B)/tests/follow
+build-kube: $(KUBE_TESTS) $(B)/tests/follow $(B)/tests/tell
 build-bpf: $(BPF_TESTS)
 build-netns build-vm: $(B)/podpace $(B)/traffic $(B)/tests/pacing
 
@@ -185,7 +199,7 @@ $(B)/podpace-image.tar: $(B)/podpace deploy/image
 # the agent's container image, as an OCI archive
 image: $(B)/podpace-image.tar
 
-test-cluster: $(B)/podpace $(B)/traffic $(B)/tests/follow $(B)/podpace-image.tar
+test-cluster: $(B)/podpace $(B)/traffic $(B)/tests/follow $(B)/tests/tell $(B)/podpace-image.tar
 	tests/cluster/build
 	tests/run cluster
 

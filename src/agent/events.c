@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "base/base.h"
 #include "base/log.h"
+#include "kube/time.h"
 
 static void on_answer(const struct pp_kube_answer *answer, void *arg)
 {
@@ -14,24 +15,14 @@ static void on_answer(const struct pp_kube_answer *answer, void *arg)
 		pp_log(PP_LOG_WARN, "an event could not be written", "why", answer->why, NULL);
 }
 
-static void time_text(char text[static 48], const struct timespec *now)
-{
-	struct tm tm;
-	size_t n;
-
-	gmtime_r(&now->tv_sec, &tm);
-	n = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + n, 48 - n, ".%06ldZ", now->tv_nsec / 1000);
-}
-
 static json_t *event(const struct pp_agent *a, const struct pp_pod *pod, const char *reason,
 		     const char *note)
 {
 	struct timespec now;
-	char name[300], at[48];
+	char name[300], at[32];
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	time_text(at, &now);
+	pp_time_now_micro(at);
 	/* an object's name has at most 253 characters */
 	snprintf(name, sizeof(name), "%.200s.%llx", pod->name,
 		 (unsigned long long)now.tv_sec * 1000000000ull + now.tv_nsec);

@@ -3,16 +3,20 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "base/base.h"
 #include "server.h"
 
+#define REQUEST_MAX (4u << 20)
+
 struct server {
 	pthread_t thread;
 	int fd, port;
 	const struct step *steps;
-	size_t n, at;
+	size_t n;
+	atomic_size_t at;
 	bool mismatch;
 	int held[64];
 	size_t n_held;
@@ -71,14 +75,14 @@ static void send_answer(int fd, const struct step *step)
 
 static void *serve(void *arg)
 {
+	_cleanup_free_ char *request = malloc(REQUEST_MAX);
 	struct server *s = arg;
-	char request[16384];
 	int fd;
 
 	while ((fd = accept(s->fd, NULL, NULL)) >= 0) {
 		const struct step *step = &s->steps[s->at];
 
-		read_request(fd, request, sizeof(request));
+		read_request(fd, request, REQUEST_MAX);
 		if (!request[0] || s->at == s->n) {
 			if (request[0]) {
 				printf("# a request too many: %.*s\n",
@@ -122,6 +126,11 @@ struct server *server_start(const struct step *steps, size_t n)
 int server_port(const struct server *s)
 {
 	return s->port;
+}
+
+size_t server_at(const struct server *s)
+{
+	return s->at;
 }
 
 size_t server_stop(struct server *s, bool *ret_matched)

@@ -27,5 +27,8 @@ struct server;
 struct server *server_start(const struct step *steps, size_t n);
 int server_port(const struct server *s);
 
+/* How many steps were asked for so far. */
+size_t server_at(const struct server *s);
+
 /* Ends it. How many steps were asked for; the first that did not match is printed as a comment. */
 size_t server_stop(struct server *s, bool *ret_matched);
