@@ -2,10 +2,6 @@
 // Wiring. Whatever changes, a pod or a cgroup, makes an apply due; one apply, a moment later, takes
 // all that came together. Between two changes there is one every half minute, which finds and mends
 // what others did to the kernel's state.
-#define _GNU_SOURCE
-#include <signal.h>
-#include <sys/signalfd.h>
-
 #include "agent/agent.h"
 #include "agent/compile.h"
 #include "base/base.h"
@@ -19,8 +15,6 @@
 #define SOON_NS (2 * MS)
 #define SWEEP_NS (30000 * MS)
 #define RETRY_NS (2000 * MS)
-/* how long the end waits for the API's answer */
-#define END_NS (5000 * MS)
 
 static void make_due(struct pp_agent *a)
 {
@@ -177,6 +171,7 @@ static void apply(void *arg)
 		if (strcmp(a->apply_error, why) != 0)
 			pp_log(PP_LOG_ERROR, "limits cannot be applied", "why", why, NULL);
 		snprintf(a->apply_error, sizeof(a->apply_error), "%s", why);
+		pp_agent_status(a);
 		pp_source_arm(a->apply_timer, RETRY_NS);
 		return;
 	}
@@ -189,6 +184,9 @@ static void apply(void *arg)
 	a->applied++;
 	pp_agent_settle(a);
 	tell(a);
+	if (a->kube)
+		pp_agent_remark(a);
+	pp_agent_status(a);
 	if (!due && !a->rests)
 		pp_mem_trim();
 	a->rests = !due;
@@ -263,90 +261,6 @@ static void on_failed(const char *why, void *arg)
 	snprintf(a->watch_error, sizeof(a->watch_error), "%s", why);
 }
 
-/* --- the end */
-
-/*
- * Limits outlive the agent, or a new version of it would free every pod for a moment. Only when its
- * DaemonSet is deleted they go too.
- */
-static void remove_limits(struct pp_agent *a)
-{
-	struct pp_err e = { "" };
-	int r = pp_apply_none(a->o.root, &e);
-
-	if (r)
-		pp_log(PP_LOG_ERROR, "limits could not be removed", "why",
-		       e.msg[0] ? e.msg : strerror(-r), NULL);
-	else
-		pp_log(PP_LOG_INFO, "the DaemonSet is deleted: all its limits are removed", NULL);
-}
-
-static void on_daemonset(const struct pp_kube_answer *answer, void *arg)
-{
-	struct pp_agent *a = arg;
-	const json_t *meta = json_object_get(answer->body, "metadata");
-
-	if (answer->status == 404 ||
-	    (answer->status == 200 && json_object_get(meta, "deletionTimestamp")))
-		remove_limits(a);
-	else if (answer->status != 200)
-		pp_log(PP_LOG_WARN, "limits stay: it is not known whether the DaemonSet is deleted",
-		       "why", answer->why, NULL);
-	pp_loop_stop(a->loop);
-}
-
-static void on_end_timer(void *arg)
-{
-	struct pp_agent *a = arg;
-
-	pp_log(PP_LOG_WARN, "limits stay: the API did not tell whether the DaemonSet is deleted",
-	       NULL);
-	pp_loop_stop(a->loop);
-}
-
-static void on_signal(uint32_t events, void *arg)
-{
-	struct signalfd_siginfo info;
-	struct pp_agent *a = arg;
-	const char *slash;
-	char path[600];
-
-	(void)events;
-	if (read(a->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	pp_log(PP_LOG_INFO, "ends; limits stay in force", NULL);
-	pp_notify_say(a->notify, "STOPPING=1");
-	slash = a->o.daemonset ? strchr(a->o.daemonset, '/') : NULL;
-	/* a second signal is somebody in a hurry */
-	if (!slash || a->ending) {
-		pp_loop_stop(a->loop);
-		return;
-	}
-	a->ending = true;
-	pp_source_disarm(a->apply_timer);
-	snprintf(path, sizeof(path), "/apis/apps/v1/namespaces/%.*s/daemonsets/%s",
-		 (int)(slash - a->o.daemonset), a->o.daemonset, slash + 1);
-	if (pp_kube_request(a->kube, "GET", path, NULL, NULL, on_daemonset, a))
-		pp_loop_stop(a->loop);
-	pp_source_arm(a->end_timer, END_NS);
-}
-
-static int open_signals(struct pp_agent *a)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL))
-		return -errno;
-	signal(SIGPIPE, SIG_IGN);
-	a->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (a->signal_fd < 0)
-		return -errno;
-	return pp_source_io(a->loop, a->signal_fd, EPOLLIN, on_signal, a, &a->signals);
-}
-
 /* --- wiring */
 
 static int open_kube(struct pp_agent *a, struct pp_err *e)
@@ -370,6 +284,20 @@ static int open_watch(struct pp_agent *a)
 	return pp_watch_new(a->kube, "/api/v1/pods", query, &ops, a, &a->watch);
 }
 
+/* Who writes what all nodes say: one of the agents of the DaemonSet's namespace. */
+static int open_leader(struct pp_agent *a)
+{
+	const char *slash = a->o.daemonset ? strchr(a->o.daemonset, '/') : NULL;
+	char ns[256] = "podpace-system", identity[400];
+
+	if (slash)
+		snprintf(ns, sizeof(ns), "%.*s", (int)(slash - a->o.daemonset), a->o.daemonset);
+	/* a restart is another: what it led it leads no more */
+	snprintf(identity, sizeof(identity), "%s_%d_%llx", a->o.node, getpid(),
+		 (unsigned long long)pp_now());
+	return pp_leader_new(a->kube, ns, identity, NULL, NULL, &a->leader);
+}
+
 /* Where objects and pods come from. */
 static int open_cluster(struct pp_agent *a, struct pp_err *e)
 {
@@ -385,6 +313,10 @@ static int open_cluster(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = pp_cluster_new(a->kube, a->loop, a->o.peers, a->o.n_peers, on_cluster, a,
 				   &a->cluster);
+	if (!r)
+		r = pp_report_new(a->kube, a->o.node, PP_VERSION, NULL, &a->report);
+	if (!r)
+		r = open_leader(a);
 	return r;
 }
 
@@ -393,11 +325,9 @@ static int open_all(struct pp_agent *a, struct pp_err *e)
 	int r = pp_loop_new(&a->loop);
 
 	if (!r)
-		r = open_signals(a);
+		r = pp_agent_open_end(a);
 	if (!r)
 		r = pp_source_timer(a->loop, apply, a, &a->apply_timer);
-	if (!r)
-		r = pp_source_timer(a->loop, on_end_timer, a, &a->end_timer);
 	if (!r)
 		r = pp_cgroupfs_open(&a->cgroupfs, e);
 	if (!r)
@@ -419,6 +349,8 @@ static void close_all(struct pp_agent *a)
 {
 	pp_http_free(a->http);
 	pp_cluster_free(a->cluster);
+	pp_leader_free(a->leader);
+	pp_report_free(a->report);
 	pp_objects_watch_free(a->objects);
 	pp_watch_free(a->watch);
 	pp_kube_free(a->kube);

@@ -11,8 +11,10 @@
 #include "agent/groups.h"
 #include "agent/http.h"
 #include "agent/notify.h"
+#include "agent/leader.h"
 #include "agent/objects.h"
 #include "agent/pods.h"
+#include "agent/report.h"
 #include "kube/watch.h"
 
 struct pp_agent_options {
@@ -48,6 +50,8 @@ struct pp_agent {
 	struct pp_watch *watch;		/* of pods */
 	struct pp_objects_watch *objects;
 	struct pp_cluster *cluster;
+	struct pp_report *report;
+	struct pp_leader *leader;
 	struct pp_http *http;
 	struct pp_notify *notify;	/* NULL: nobody wants to know */
 	struct pp_source *apply_timer, *signals, *end_timer;
@@ -87,5 +91,22 @@ int pp_agent_explain(FILE *f, const char *rest, void *arg);
 
 /* --- src/agent/events.c */
 
+/* An event on a pod: a warning, with a reason in CamelCase. */
+void pp_agent_warn(struct pp_agent *a, const struct pp_pod *pod, const char *reason,
+		   const char *note);
+
 /* Tells the users of a pod, with an event, what became of a limit that is not in force. */
 void pp_agent_report(struct pp_agent *a, const struct pp_pod *pod, enum pp_dir dir);
+
+/* --- src/agent/status.c */
+
+/* What became of each object on this node. 0 or -ENOMEM. */
+int pp_agent_status(struct pp_agent *a);
+
+/* What of a pod's own has no effect is told in an event, once. */
+void pp_agent_remark(struct pp_agent *a);
+
+/* --- src/agent/end.c */
+
+/* Signals end the loop from now on, after what is to be done then. 0 or -errno. */
+int pp_agent_open_end(struct pp_agent *a);

@@ -35,23 +35,32 @@ static json_t *event(const struct pp_agent *a, const struct pp_pod *pod, const c
 			 "kind", "Pod", "namespace", pod->ns, "name", pod->name, "uid", pod->uid);
 }
 
-void pp_agent_report(struct pp_agent *a, const struct pp_pod *pod, enum pp_dir dir)
+void pp_agent_warn(struct pp_agent *a, const struct pp_pod *pod, const char *reason,
+		   const char *note)
 {
-	const struct pp_pod_limit *l = &pod->limit[dir];
-	bool invalid = l->state == PP_POD_INVALID;
-	char path[400], note[600];
+	char path[400];
 	char *text;
 	json_t *o;
 
-	snprintf(note, sizeof(note), "%s is not in force: %s", pp_pod_annotation[dir], l->why);
-	pp_log(PP_LOG_WARN, invalid ? "invalid bandwidth" : "limit not in force", "namespace",
-	       pod->ns, "pod", pod->name, "direction", pp_agent_dirs[dir], "why", l->why, NULL);
 	snprintf(path, sizeof(path), "/apis/events.k8s.io/v1/namespaces/%.253s/events", pod->ns);
-	o = event(a, pod, invalid ? "InvalidBandwidth" : "BandwidthNotLimited",
-		  invalid ? l->why : note);
+	o = event(a, pod, reason, note);
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	if (text)
 		pp_kube_request(a->kube, "POST", path, "application/json", text, on_answer, NULL);
 	free(text);
+}
+
+void pp_agent_report(struct pp_agent *a, const struct pp_pod *pod, enum pp_dir dir)
+{
+	const struct pp_pod_limit *l = &pod->limit[dir];
+	bool invalid = l->state == PP_POD_INVALID;
+	char note[600];
+
+	snprintf(note, sizeof(note), "the %s limit is not in force: %s", pp_agent_dirs[dir],
+		 l->why);
+	pp_log(PP_LOG_WARN, invalid ? "invalid bandwidth" : "limit not in force", "namespace",
+	       pod->ns, "pod", pod->name, "direction", pp_agent_dirs[dir], "why", l->why, NULL);
+	pp_agent_warn(a, pod, invalid ? "InvalidBandwidth" : "BandwidthNotLimited",
+		      invalid ? l->why : note);
 }
