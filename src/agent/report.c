@@ -87,7 +87,7 @@ static json_t *make_list(const struct pp_report_object *objects, size_t n, bool 
 		for (size_t i = 0; i < n; i++) {
 			const struct pp_report_object *o = &objects[i];
 
-			if ((o->problem == NULL) != healthy || (healthy && !o->pods))
+			if ((o->problem == NULL) != healthy || (healthy && !o->pods && !o->applies))
 				continue;
 			if (json_array_size(list) == PP_REPORT_MAX)
 				*ret_truncated = true;

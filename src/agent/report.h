@@ -27,6 +27,7 @@ struct pp_report_object {
 	 * NotEnforced
 	 */
 	const char *reason;
+	bool applies; /* also without pods: to the node's uplink, or to cgroups */
 };
 
 struct pp_report_times {
@@ -53,9 +54,9 @@ void pp_report_free(struct pp_report *r);
 
 /*
  * What is to be written, in place of what was; copied. At once the first time, and later only if it
- * is another. Objects without pods and without a problem are left out; of more than PP_REPORT_MAX
- * those with problems come first. ready: limits are applied; why (NULL or one line) they are not.
- * 0, or -ENOMEM and nothing has changed.
+ * is another. Objects that neither apply here nor have a problem are left out; of more than
+ * PP_REPORT_MAX those with problems come first. ready: limits are applied; why (NULL or one line)
+ * they are not. 0, or -ENOMEM and nothing has changed.
  */
 int pp_report_set(struct pp_report *r, const struct pp_report_object *objects, size_t n, bool ready,
 		  const char *why);

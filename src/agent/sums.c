@@ -400,10 +400,10 @@ static int word(const struct pp_sums *s, struct pp_sums_object *o)
 		snprintf(want.reason, sizeof(want.reason), "Pending");
 		want.message = late_message(o);
 	} else if (o->nodes) {
-		want.message = strdup("in force for all its pods");
+		want.message = strdup("in force wherever it applies");
 	} else if (s->ready) {
 		snprintf(want.reason, sizeof(want.reason), "NoPods");
-		want.message = strdup("no node has pods that it applies to");
+		want.message = strdup("it applies to nothing on any node");
 	} else {
 		snprintf(want.ready, sizeof(want.ready), "False");
 		snprintf(want.reason, sizeof(want.reason), "NoAgent");

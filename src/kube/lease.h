@@ -31,7 +31,10 @@ int pp_lease_new(struct pp_kube *k, const char *namespace, const char *name, con
 		 const struct pp_lease_times *times, void (*changed)(bool leads, void *arg),
 		 void *arg, struct pp_lease **ret);
 
-/* To be freed before the client, and not from changed(). It stays held until it expires. */
+/*
+ * To be freed before the client. It stays held until it expires. Neither this nor
+ * pp_lease_release() may be called from changed().
+ */
 void pp_lease_free(struct pp_lease *l);
 
 /*

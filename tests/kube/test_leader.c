@@ -32,7 +32,7 @@
 	"\"status\":{\"observedGeneration\":2,\"pods\":3,\"nodes\":2,\"conditions\":[{\"type\":"   \
 	"\"Ready\",\"status\":\"" status "\",\"reason\":\"" reason "\",\"message\":\"" message     \
 	"\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\",\"observedGeneration\":2}]}"
-#define IN_FORCE READY("True", "InForce", "in force for all its pods")
+#define IN_FORCE READY("True", "InForce", "in force wherever it applies")
 #define ENTRY(kind, ns, name, pods, enforced)                                                      \
 	"{\"kind\":\"" kind "\"," ns "\"name\":\"" name "\",\"generation\":2,\"pods\":" pods       \
 	",\"enforced\":" enforced "}"

@@ -27,6 +27,9 @@
 #define GOLD(pods, enforced)                                                                       \
 	"{\"kind\":\"BandwidthClass\",\"name\":\"gold\",\"generation\":3,\"pods\":" pods           \
 	",\"enforced\":" enforced "}"
+#define UP                                                                                         \
+	"{\"kind\":\"ClusterBandwidthPolicy\",\"name\":\"up\",\"generation\":1,\"pods\":0,"        \
+	"\"enforced\":0}"
 #define WEB                                                                                        \
 	"{\"kind\":\"BandwidthPolicy\",\"name\":\"web\",\"generation\":1,\"pods\":2,"              \
 	"\"enforced\":1,\"namespace\":\"a\",\"reason\":\"NotEnforced\",\"problem\":\"no_room\"}"
@@ -42,7 +45,7 @@ static const struct step write_first = { WRITE "\"ready\":true \"truncated\":fal
 					 OBJECT,
 					 END };
 static const struct step write_second = {
-	WRITE "\"ready\":true \"objects\":[" WEB "," GOLD("5", "5") "]",
+	WRITE "\"ready\":true \"objects\":[" WEB "," GOLD("5", "5") "," UP "]",
 	NULL,
 	200,
 	NULL,
@@ -60,13 +63,14 @@ struct run {
 };
 
 static const struct pp_report_object first[] = {
-	{ PP_CLASS, NULL, "gold", 3, 4, 4, NULL, NULL },
-	{ PP_POLICY, "a", "none", 1, 0, 0, NULL, NULL },
+	{ PP_CLASS, NULL, "gold", 3, 4, 4, NULL, NULL, false },
+	{ PP_POLICY, "a", "none", 1, 0, 0, NULL, NULL, false },
 };
 
 static const struct pp_report_object second[] = {
-	{ PP_CLASS, NULL, "gold", 3, 5, 5, NULL, NULL },
-	{ PP_POLICY, "a", "web", 1, 2, 1, "no_room", NULL },
+	{ PP_CLASS, NULL, "gold", 3, 5, 5, NULL, NULL, false },
+	{ PP_POLICY, "a", "web", 1, 2, 1, "no_room", NULL, false },
+	{ PP_CLUSTER_POLICY, NULL, "up", 1, 0, 0, NULL, NULL, true },
 };
 
 /* What it says at once. */
@@ -215,7 +219,7 @@ static void too_many(void)
 		snprintf(name[i], sizeof(name[i]), "o-%04zu", i);
 		many[i] =
 			(struct pp_report_object){ PP_CLUSTER_POLICY, NULL, name[i], 1, 1, 1, NULL,
-						   "Invalid" };
+						   "Invalid",         false };
 	}
 	memset(problem, 'p', sizeof(problem) - 1);
 	many[ARRAY_SIZE(many) - 1].problem = problem;

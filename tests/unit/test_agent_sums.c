@@ -64,11 +64,11 @@ static void words(void)
 	is_due(&s, GRACE, "False NoAgent 0/0: no node has an agent that applies limits",
 	       "no agent");
 	put_node(&s, NODE("n2", "true", ""));
-	is_due(&s, GRACE, "True NoPods 0/0: no node has pods that it applies to", "no pods");
+	is_due(&s, GRACE, "True NoPods 0/0: it applies to nothing on any node", "no pods");
 	put_node(&s, NODE("n2", "true", WEB("2", "3", "3", "")));
-	is_due(&s, GRACE, "True InForce 3/1: in force for all its pods", "one node");
+	is_due(&s, GRACE, "True InForce 3/1: in force wherever it applies", "one node");
 	put_node(&s, NODE("n3", "true", WEB("2", "4", "4", "")));
-	is_due(&s, GRACE, "True InForce 7/2: in force for all its pods", "two nodes");
+	is_due(&s, GRACE, "True InForce 7/2: in force wherever it applies", "two nodes");
 	put_node(&s, NODE("n3", "true", WEB("2", "4", "1", "")));
 	is_due(&s, GRACE, "False NotEnforced 7/2: node n3: in force for 1 of 4 pods", "not all");
 	put_node(&s,
@@ -83,11 +83,11 @@ static void words(void)
 	       "a node that is not ready");
 	pp_sums_remove_node(&s, "n1");
 	pp_sums_remove_node(&s, "n3");
-	is_due(&s, GRACE, "True InForce 3/1: in force for all its pods", "nodes that are gone");
+	is_due(&s, GRACE, "True InForce 3/1: in force wherever it applies", "nodes that are gone");
 	put_node(&s, NODE("n2", "true", WEB("2", "0", "0", PROBLEM("Invalid", "spec.per: is x"))));
 	is_due(&s, GRACE, "False Invalid 0/1: node n2: spec.per: is x", "invalid");
 	put_node(&s, NODE("n2", "true", "{\"kind\":\"Other\"},7,{}"));
-	is_due(&s, GRACE, "True NoPods 0/0: no node has pods that it applies to",
+	is_due(&s, GRACE, "True NoPods 0/0: it applies to nothing on any node",
 	       "nonsense says nothing");
 	pp_sums_close(&s);
 }
@@ -99,7 +99,8 @@ static void generations(void)
 	put_node(&s, NODE("n1", "true", WEB("1", "3", "3", "")));
 	put_node(&s, NODE("n2", "true", WEB("1", "4", "4", "")));
 	put_object(&s, PP_POLICY, POLICY("u", "1", ""), 0);
-	is_due(&s, 0, "True InForce 7/2: in force for all its pods", "all nodes have it: at once");
+	is_due(&s, 0, "True InForce 7/2: in force wherever it applies",
+	       "all nodes have it: at once");
 	put_object(&s, PP_POLICY, POLICY("u", "2", ""), 1000);
 	is_due(&s, 1000, "", "a new generation: what was due is not any more");
 	put_node(&s, NODE("n2", "true", WEB("2", "5", "4", "")));
@@ -111,7 +112,7 @@ static void generations(void)
 	is_due(&s, 1100, "Unknown Pending 8/2: node n1 has not taken up generation 2 yet",
 	       "then what is late");
 	put_node(&s, NODE("n1", "true", WEB("2", "3", "3", "")));
-	is_due(&s, 1100, "True InForce 8/2: in force for all its pods", "then all is well");
+	is_due(&s, 1100, "True InForce 8/2: in force wherever it applies", "then all is well");
 	put_object(&s, PP_POLICY, POLICY("u2", "2", ""), 2000);
 	put_node(&s, NODE("n1", "true", ""));
 	put_node(&s, NODE("n2", "true", ""));
@@ -136,23 +137,24 @@ static void writes(void)
 
 	put_node(&s, NODE("n1", "true", WEB("1", "3", "3", "")));
 	put_object(&s, PP_POLICY,
-		   POLICY("u", "1", READY("True", "InForce", "in force for all its pods")), 0);
+		   POLICY("u", "1", READY("True", "InForce", "in force wherever it applies")), 0);
 	is_due(&s, 0, "", "a status that is right");
 	put_node(&s, NODE("n1", "true", WEB("1", "4", "4", "")));
-	is_due(&s, 0, "True InForce 4/1: in force for all its pods", "a number that is not");
+	is_due(&s, 0, "True InForce 4/1: in force wherever it applies", "a number that is not");
 	o = pp_sums_due(&s);
 	patch = pp_sums_patch(o, "now");
 	is_str(patch,
 	       "{\"status\":{\"observedGeneration\":1,\"pods\":4,\"nodes\":1,\"conditions\":["
 	       "{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"InForce\",\"message\":"
-	       "\"in force for all its pods\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\","
+	       "\"in force wherever it applies\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\","
 	       "\"observedGeneration\":1}]}}",
 	       "the time of transition stays");
 	free(patch);
 	o->tried = true;
 	is_due(&s, 0, "", "what was tried is not tried again");
 	put_object(&s, PP_POLICY, POLICY("u", "1", READY("False", "Other", "")), 0);
-	is_due(&s, 0, "True InForce 4/1: in force for all its pods", "unless somebody undoes it");
+	is_due(&s, 0, "True InForce 4/1: in force wherever it applies",
+	       "unless somebody undoes it");
 	patch = pp_sums_patch(pp_sums_due(&s), "now");
 	ok(patch && strstr(patch, "\"lastTransitionTime\":\"now\""), "the transition is now");
 	free(patch);
