@@ -35,7 +35,7 @@ BASE_SRCS := $(wildcard src/base/*.c)
 POLICY_SRCS := $(BASE_SRCS) $(wildcard src/policy/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
-AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c src/agent/peers.c
+AGENT_PURE := $(POLICY_SRCS) src/kernel/cgroup.c $(addprefix src/agent/,tree.c pods.c peers.c notify.c)
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c,$(wildcard tests/kube/*.c))
@@ -95,7 +95,7 @@ $(B)/tests/unit/test_kube_%: tests/unit/test_kube_%.c tests/tap.h $(KUBE_SRCS) $
 
 $(B)/tests/unit/test_agent_%: tests/unit/test_agent_%.c tests/tap.h $(AGENT_PURE) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(AGENT_PURE) -ljansson
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(AGENT_PURE) -ljansson -lyaml
 
 $(B)/tests/fuzz/fuzz_kube_%: tests/fuzz/fuzz_kube_%.c $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
