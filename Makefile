@@ -35,7 +35,7 @@ BASE_SRCS := $(wildcard src/base/*.c)
 POLICY_SRCS := $(BASE_SRCS) $(wildcard src/policy/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
-AGENT_PURE := $(POLICY_SRCS) src/kernel/cgroup.c $(addprefix src/agent/,tree.c pods.c peers.c notify.c)
+AGENT_PURE := $(POLICY_SRCS) src/kernel/cgroup.c $(addprefix src/agent/,tree.c pods.c peers.c notify.c confdir.c faultlog.c)
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 KUBE_RIG := $(filter-out $(wildcard tests/kube/test_*.c) tests/kube/follow.c,$(wildcard tests/kube/*.c))
