@@ -35,7 +35,7 @@ BASE_SRCS := $(wildcard src/base/*.c)
 POLICY_SRCS := $(BASE_SRCS) $(wildcard src/policy/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
-AGENT_PURE := $(BASE_SRCS) src/kernel/cgroup.c src/agent/tree.c src/agent/pods.c src/agent/labeled.c src/agent/peers.c
+AGENT_PURE := $(POLICY_SRCS) src/kernel/cgroup.c $(addprefix src/agent/,tree.c pods.c labeled.c peers.c notify.c confdir.c faultlog.c)
 # what of it speaks of objects, to the API alone
 STATUS_SRCS := $(wildcard src/policy/*.c) src/agent/report.c src/agent/sums.c src/agent/leader.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -97,7 +97,7 @@ $(B)/tests/unit/test_kube_%: tests/unit/test_kube_%.c tests/tap.h $(KUBE_SRCS) $
 
 $(B)/tests/unit/test_agent_%: tests/unit/test_agent_%.c tests/tap.h $(AGENT_PURE) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(AGENT_PURE) -ljansson
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(AGENT_PURE) -ljansson -lyaml
 
 $(B)/tests/fuzz/fuzz_kube_%: tests/fuzz/fuzz_kube_%.c $(KUBE_SRCS) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)

@@ -179,7 +179,7 @@ static void apply(void *arg)
 		pp_log(PP_LOG_INFO, "limits are applied again", NULL);
 	a->apply_error[0] = '\0';
 	if (!a->loaded)
-		pp_notify_say(a->notify, "READY=1\nSTATUS=limits are in force");
+		pp_notify_ready(a->notify);
 	a->loaded = true;
 	a->applied++;
 	pp_agent_settle(a);
@@ -331,7 +331,7 @@ static int open_all(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = pp_cgroupfs_open(&a->cgroupfs, e);
 	if (!r)
-		r = pp_notify_new(a->loop, &a->notify);
+		r = pp_notify_new(a->loop, &a->notify, e);
 	if (!r)
 		r = pp_sources_new(&a->said);
 	if (!r)

@@ -1,275 +1,464 @@
 // SPDX-License-Identifier: Apache-2.0
-// inotify says that something changed, a scan says what: a file is read again if its size, times or
-// place have changed. A folder mounted from a ConfigMap changes by one link (..data), which is an
-// event too.
+// inotify says that something changed, a scan says what. A file is read when its times or its inode
+// say so, and put when its text is another one; what inotify cannot see, the target of a link, is
+// seen by a scan every half minute.
+//
+// Whoever writes in place has written a part of the text for a while. A scan waits for 20 ms
+// without an event, so it meets that part only if the writer pauses; only a rename leaves no such
+// moment.
 #define _GNU_SOURCE
 #include <dirent.h>
-#include <fcntl.h>
-#include <limits.h>
+#include <stdarg.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "agent/confdir.h"
+#include "agent/faultlog.h"
 #include "base/base.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/table.h"
 
+#define MS 1000000ull
+#define SETTLE_NS (20 * MS)
+/* somebody who writes all the time is not waited for any longer */
+#define SETTLE_MAX_NS (200 * MS)
+#define RESCAN_NS (30000 * MS)
+/* while there is no folder */
+#define LOOK_NS (1000 * MS)
 #define MAX_FILE (16u << 20)
-/* an editor makes several events */
-#define SETTLE_NS 20000000ull
-/* what inotify misses is found by then; while there is no folder it is looked for */
-#define RESCAN_NS (30 * 1000000000ull)
-#define LOOK_NS (2 * 1000000000ull)
+
+#define EVENTS                                                                                     \
+	(IN_CLOSE_WRITE | IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |        \
+	 IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
 struct file {
-	struct pp_table_item item; /* first: its key is the path */
-	struct stat was;
-	bool seen; /* by the scan under way */
+	char *path;
+	struct stat is;  /* when it was read last */
+	bool settled;    /* its times were old enough to tell of the next change */
+	bool put;        /* it is in the sources */
+	bool seen;       /* by this scan */
+	uint64_t hash;   /* of the text that was put */
+	char error[300]; /* why it cannot be read; "": it can */
 };
 
 struct pp_confdir {
 	char *dir;
-	struct pp_sources *store;
+	struct pp_sources *sources;
 	void (*changed)(void *arg);
 	void *arg;
-	int fd; /* inotify */
-	int watch;
+	int fd, watch; /* inotify; watch is -1 while the folder is not watched */
 	struct pp_source *events, *timer;
-	struct pp_table files;
-	char why[240];
-	bool settling; /* a scan follows at once */
-	bool begun;    /* it was there when the agent began; else that is told otherwise */
+	struct file **files; /* sorted by path */
+	size_t n, room;
+	struct pp_faultlog log;
+	bool waiting;    /* for the end of a burst of events */
+	bool dirty;      /* the sources have changed in this scan */
+	uint64_t since;  /* pp_loop_now() of the first event of the burst */
+	char error[300]; /* of the folder; "": all is well */
 };
 
-static bool is_object_file(const char *name)
-{
-	static const char *const ends[] = { ".yaml", ".yml", ".json" };
-	size_t n = strlen(name);
+/* --- what is wrong */
 
-	for (size_t i = 0; name[0] != '.' && i < ARRAY_SIZE(ends); i++)
-		if (n > strlen(ends[i]) && strcmp(name + n - strlen(ends[i]), ends[i]) == 0)
-			return true;
-	return false;
+/* The sources may have other ones. */
+static void say_ours(const struct pp_problem *p, void *arg)
+{
+	struct pp_confdir *c = arg;
+	size_t len = strlen(c->dir);
+
+	if (strncmp(p->source, c->dir, len) == 0 && p->source[len] == '/')
+		pp_faultlog_add(p, &c->log);
 }
 
-/* --- one file */
-
-static void say(const char *line, void *arg)
+/* Only after a scan: a file that is read before another may seem to repeat it. */
+static void say_new(struct pp_confdir *c)
 {
-	(void)arg;
-	pp_log(PP_LOG_WARN, "an object is not valid; what it said before stays", "why", line, NULL);
+	pp_faultlog_begin(&c->log);
+	pp_confdir_problems(c, pp_faultlog_add, &c->log);
+	pp_sources_problems(c->sources, say_ours, c);
+	pp_faultlog_end(&c->log);
+}
+
+__attribute__((format(printf, 3, 4))) static void set_error(char *error, size_t size,
+							    const char *fmt, ...)
+{
+	char raw[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
+	va_end(ap);
+	pp_err_escape(error, size, raw, strlen(raw));
+}
+
+static void clear_error(char *error, const char *path)
+{
+	if (error[0])
+		pp_log(PP_LOG_INFO, "configuration is read again", "path", path, NULL);
+	error[0] = '\0';
+}
+
+/* --- files */
+
+static bool is_wanted(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return name[0] != '.' && dot &&
+	       (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0 || strcmp(dot, ".json") == 0);
 }
 
 static void file_free(struct file *f)
 {
-	free((char *)f->item.key);
+	free(f->path);
 	free(f);
 }
 
-static struct file *file_of(struct pp_confdir *c, const char *path)
+static struct file *find_file(const struct pp_confdir *c, const char *path, size_t *ret_i)
 {
-	struct file *f = (struct file *)pp_table_find(&c->files, path);
+	size_t low = 0, high = c->n;
 
-	if (f)
-		return f;
-	f = calloc(1, sizeof(*f));
-	if (!f)
-		return NULL;
-	f->item.key = strdup(path);
-	if (f->item.key && pp_table_add(&c->files, &f->item) == 0)
-		return f;
-	file_free(f);
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int r = strcmp(path, c->files[mid]->path);
+
+		if (r == 0)
+			return c->files[mid];
+		if (r < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	*ret_i = low;
 	return NULL;
 }
 
-static bool is_as_it_was(const struct stat *a, const struct stat *b)
+/* The folder has this name. 0 or -ENOMEM. */
+static int see(struct pp_confdir *c, const char *name)
 {
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+	_cleanup_free_ char *path = NULL;
+	struct file *f;
+	size_t i = 0;
+
+	if (asprintf(&path, "%s/%s", c->dir, name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	f = find_file(c, path, &i);
+	if (!f) {
+		if (c->n == c->room) {
+			size_t room = c->room ? 2 * c->room : 16;
+			struct file **more = reallocarray(c->files, room, sizeof(*more));
+
+			if (!more)
+				return -ENOMEM;
+			c->files = more;
+			c->room = room;
+		}
+		f = calloc(1, sizeof(*f));
+		if (!f)
+			return -ENOMEM;
+		f->path = TAKE_PTR(path);
+		memmove(c->files + i + 1, c->files + i, (c->n - i) * sizeof(*c->files));
+		c->files[i] = f;
+		c->n++;
+	}
+	f->seen = true;
+	return 0;
 }
 
-/* Whether it has been read anew. */
-static bool read_file(struct pp_confdir *c, const char *path)
+static bool is_same(const struct stat *a, const struct stat *b)
 {
-	_cleanup_free_ char *text = NULL;
-	struct file *f = file_of(c, path);
-	struct stat now = {};
-	char why[400];
-	size_t len;
-	int r = 0;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       memcmp(&a->st_mtim, &b->st_mtim, sizeof(a->st_mtim)) == 0 &&
+	       memcmp(&a->st_ctim, &b->st_ctim, sizeof(a->st_ctim)) == 0;
+}
 
-	if (!f)
-		return false;
-	f->seen = true;
-	if (stat(path, &now))
-		r = -errno;
-	else if (!S_ISREG(now.st_mode))
-		return false;
-	if (is_as_it_was(&now, &f->was))
-		return false;
-	f->was = now;
-	if (!r)
-		r = pp_file_read(path, MAX_FILE, &text, &len);
-	if (!r) {
-		pp_sources_put(c->store, path, text, len, say, NULL);
-		return true;
+/* The kernel's clock of files ticks every 4 to 10 ms: two writes in one tick look the same. */
+static bool is_settled(const struct stat *is)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec > is->st_mtim.tv_sec + 1 && now.tv_sec > is->st_ctim.tv_sec + 1;
+}
+
+static void read_file(struct pp_confdir *c, struct file *f)
+{
+	static const uint64_t secret[2] = { 0 };
+	_cleanup_free_ char *text = NULL;
+	uint64_t hash;
+	size_t len;
+	int r = pp_file_read(f->path, MAX_FILE, &text, &len);
+
+	if (r) {
+		set_error(f->error, sizeof(f->error), "%s: %s", f->path,
+			  r == -EFBIG ? "more than 16 MiB" : strerror(-r));
+		return;
 	}
-	snprintf(why, sizeof(why), "%.300s: %s", path,
-		 r == -EFBIG ? "more than 16 MiB" : strerror(-r));
-	pp_log(PP_LOG_WARN, "a file cannot be read; what it said before stays", "why", why, NULL);
-	return false;
+	hash = pp_table_hash(secret, text, len);
+	if (!f->put || hash != f->hash) {
+		c->dirty = true;
+		r = pp_sources_put(c->sources, f->path, text, len, NULL, NULL);
+		if (r) {
+			set_error(f->error, sizeof(f->error), "%s: %s", f->path, strerror(-r));
+			return;
+		}
+		f->put = true;
+		f->hash = hash;
+	}
+	clear_error(f->error, f->path);
+}
+
+static void look_at(struct pp_confdir *c, struct file *f)
+{
+	struct stat is, link;
+
+	if (stat(f->path, &is) < 0) {
+		int error = errno;
+
+		/* a link to nothing is no file that has gone */
+		if (error == ENOENT && lstat(f->path, &link) < 0)
+			f->seen = false;
+		else
+			set_error(f->error, sizeof(f->error), "%s: %s", f->path, strerror(error));
+		return;
+	}
+	if (S_ISDIR(is.st_mode)) {
+		f->seen = false;
+		return;
+	}
+	if (!S_ISREG(is.st_mode)) {
+		set_error(f->error, sizeof(f->error), "%s: valid is a file, or a link to one",
+			  f->path);
+		return;
+	}
+	if (f->put && f->settled && !f->error[0] && is_same(&is, &f->is))
+		return;
+	f->is = is;
+	f->settled = is_settled(&is);
+	read_file(c, f);
 }
 
 /* --- the folder */
 
-static bool forget_unseen(struct pp_confdir *c)
+static int list(struct pp_confdir *c)
 {
-	struct pp_table_item *t, *next;
-	bool any = false;
+	DIR *dir = opendir(c->dir);
+	struct dirent *d;
+	int r = 0;
 
-	for (t = pp_table_next(&c->files, NULL); t; t = next) {
-		struct file *f = (struct file *)t;
+	if (!dir)
+		return -errno;
+	for (size_t i = 0; i < c->n; i++)
+		c->files[i]->seen = false;
+	while (!r && (errno = 0, d = readdir(dir)))
+		if (is_wanted(d->d_name))
+			r = see(c, d->d_name);
+	if (!r && errno)
+		r = -errno;
+	closedir(dir);
+	return r;
+}
 
-		next = pp_table_next(&c->files, t);
-		if (f->seen)
+static void remove_unseen(struct pp_confdir *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct file *f = c->files[i];
+
+		if (f->seen) {
+			c->files[n++] = f;
 			continue;
-		pp_sources_remove(c->store, f->item.key);
-		pp_table_remove(&c->files, t);
+		}
+		if (f->put) {
+			pp_sources_remove(c->sources, f->path);
+			c->dirty = true;
+		}
 		file_free(f);
-		any = true;
 	}
-	return any;
+	c->n = n;
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
+/*
+ * Watches what is at the path now. *fresh: it is another folder than the one before. 0; -ENOSPC: it
+ * is not watched; else -errno.
+ */
+static int watch(struct pp_confdir *c, bool *fresh)
 {
-	return strcmp((*a)->d_name, (*b)->d_name);
+	int watch = inotify_add_watch(c->fd, c->dir, EVENTS | IN_ONLYDIR), r = -errno;
+
+	*fresh = watch >= 0 && watch != c->watch;
+	if (watch != c->watch && c->watch >= 0)
+		inotify_rm_watch(c->fd, c->watch);
+	c->watch = watch;
+	return watch < 0 ? r : 0;
 }
 
-static int is_wanted(const struct dirent *d)
+static int scan(struct pp_confdir *c)
 {
-	return is_object_file(d->d_name);
-}
+	int r = list(c);
 
-/* A folder that went and came back is another one. Without it what it said last stays. */
-static bool scan(struct pp_confdir *c)
-{
-	struct dirent **names = NULL;
-	bool changed = false;
-	char path[PATH_MAX];
-	int n;
-
-	/* first the watch: nothing comes in between */
-	c->watch = inotify_add_watch(c->fd, c->dir,
-				     IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVE | IN_ATTRIB |
-					     IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
-	n = scandir(c->dir, &names, is_wanted, by_name);
-	if (n < 0) {
-		char why[sizeof(c->why)];
-
-		snprintf(why, sizeof(why), "%.160s: %s", c->dir, strerror(errno));
-		if (c->begun && strcmp(why, c->why) != 0)
-			pp_log(PP_LOG_ERROR,
-			       "the folder of objects cannot be read; limits stay as they are",
-			       "why", why, NULL);
-		memcpy(c->why, why, sizeof(why));
-		return false;
+	if (r) {
+		set_error(c->error, sizeof(c->error), "%s: %s", c->dir, strerror(-r));
+		return r;
 	}
-	if (c->why[0])
-		pp_log(PP_LOG_INFO, "the folder of objects is read again", "folder", c->dir, NULL);
-	c->why[0] = '\0';
-	for (struct pp_table_item *t = NULL; (t = pp_table_next(&c->files, t));)
-		((struct file *)t)->seen = false;
-	for (int i = 0; i < n; i++) {
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", c->dir, names[i]->d_name) <
-		    sizeof(path))
-			changed |= read_file(c, path);
-		free(names[i]);
-	}
-	free(names);
-	return forget_unseen(c) || changed;
+	/* what has gone goes first: it may be here again by another name */
+	remove_unseen(c);
+	for (size_t i = 0; i < c->n; i++)
+		look_at(c, c->files[i]);
+	remove_unseen(c);
+	return 0;
 }
 
-const char *pp_confdir_why(const struct pp_confdir *c)
+/* Whether to look again soon: there is no folder. */
+static bool follow(struct pp_confdir *c)
 {
-	return c->why;
+	bool fresh;
+	int r = watch(c, &fresh);
+
+	/* it may be filled at this moment */
+	if (fresh) {
+		pp_source_arm(c->timer, SETTLE_NS);
+		return true;
+	}
+	if (r && r != -ENOSPC) {
+		set_error(c->error, sizeof(c->error), "%s: %s", c->dir, strerror(-r));
+	} else if (!scan(c)) {
+		if (r)
+			set_error(c->error, sizeof(c->error),
+				  "%s: changes are seen after half a minute: inotify has no watch "
+				  "left; the limit is fs.inotify.max_user_watches",
+				  c->dir);
+		else
+			clear_error(c->error, c->dir);
+	}
+	pp_source_arm(c->timer, r && r != -ENOSPC ? LOOK_NS : RESCAN_NS);
+	return false;
+}
+
+/* --- events */
+
+/* The queue may have overflowed: whatever was in it, a scan follows. */
+static void on_event(uint32_t events, void *arg)
+{
+	struct pp_confdir *c = arg;
+	uint64_t now = pp_loop_now();
+	char buf[4096];
+
+	(void)events;
+	while (read(c->fd, buf, sizeof(buf)) > 0)
+		;
+	if (!c->waiting)
+		c->since = now;
+	if (!c->waiting || now - c->since < SETTLE_MAX_NS)
+		pp_source_arm(c->timer, SETTLE_NS);
+	c->waiting = true;
 }
 
 static void on_timer(void *arg)
 {
 	struct pp_confdir *c = arg;
 
-	c->settling = false;
-	if (scan(c))
+	c->waiting = follow(c);
+	if (c->waiting)
+		c->since = pp_loop_now();
+	else
+		say_new(c);
+	if (c->dirty && c->changed)
 		c->changed(c->arg);
-	pp_source_arm(c->timer, c->why[0] ? LOOK_NS : RESCAN_NS);
+	c->dirty = false;
 }
 
-static void on_event(uint32_t events, void *arg)
+static int begin(struct pp_confdir *c, struct pp_loop *l, struct pp_err *e)
 {
-	struct pp_confdir *c = arg;
-	char buf[16384];
+	bool fresh;
+	int r;
 
-	(void)events;
-	while (read(c->fd, buf, sizeof(buf)) > 0)
-		;
-	if (!c->settling)
-		pp_source_arm(c->timer, SETTLE_NS);
-	c->settling = true;
+	c->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (c->fd < 0)
+		return pp_err_set(e, -errno,
+				  "inotify: %s; the limit is fs.inotify.max_user_instances",
+				  strerror(errno));
+	r = pp_source_io(l, c->fd, EPOLLIN, on_event, c, &c->events);
+	if (!r)
+		r = pp_source_timer(l, on_timer, c, &c->timer);
+	if (r)
+		return r;
+	r = watch(c, &fresh);
+	if (!r || r == -ENOSPC)
+		r = scan(c);
+	if (r)
+		return pp_err_set(e, r,
+				  "%s: %s; valid is a folder with files *.yaml, *.yml, *.json",
+				  c->dir, strerror(-r));
+	say_new(c);
+	return 0;
 }
 
-int pp_confdir_new(struct pp_loop *l, const char *dir, struct pp_sources *store,
+int pp_confdir_new(struct pp_loop *l, const char *dir, struct pp_sources *sources,
 		   void (*changed)(void *arg), void *arg, struct pp_confdir **ret, struct pp_err *e)
 {
 	struct pp_confdir *c = calloc(1, sizeof(*c));
-	int r;
+	size_t len = strlen(dir);
+	int r = -ENOMEM;
 
 	if (!c)
 		return -ENOMEM;
-	*c = (struct pp_confdir){ .store = store, .changed = changed, .arg = arg };
-	c->dir = strdup(dir);
-	c->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (!c->dir)
-		r = -ENOMEM;
-	else if (c->fd < 0)
-		r = pp_err_set(e, -errno, "inotify: %s; the limit is fs.inotify.max_user_instances",
-			       strerror(errno));
-	else
-		r = pp_source_io(l, c->fd, EPOLLIN, on_event, c, &c->events);
-	if (!r)
-		r = pp_source_timer(l, on_timer, c, &c->timer);
-	if (!r)
-		scan(c);
-	if (!r && c->why[0])
-		r = pp_err_set(e, -ENOENT, "--config %s; valid is a folder of objects", c->why);
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	c->fd = c->watch = -1;
+	c->sources = sources;
+	c->changed = changed;
+	c->arg = arg;
+	c->dir = strndup(dir, len);
+	if (c->dir)
+		r = begin(c, l, e);
 	if (r) {
 		pp_confdir_free(c);
 		return r;
 	}
-	c->begun = true;
-	pp_source_arm(c->timer, RESCAN_NS);
+	/* a first scan that could not watch says so in the second */
+	pp_source_arm(c->timer, c->watch < 0 ? SETTLE_NS : RESCAN_NS);
+	c->dirty = false;
 	*ret = c;
 	return 0;
 }
 
 void pp_confdir_free(struct pp_confdir *c)
 {
-	struct pp_table_item *t, *next;
-
 	if (!c)
 		return;
 	pp_source_free(c->events);
 	pp_source_free(c->timer);
 	if (c->fd >= 0)
 		close(c->fd);
-	for (t = pp_table_next(&c->files, NULL); t; t = next) {
-		next = pp_table_next(&c->files, t);
-		pp_table_remove(&c->files, t);
-		file_free((struct file *)t);
-	}
-	pp_table_close(&c->files);
+	for (size_t i = 0; i < c->n; i++)
+		file_free(c->files[i]);
+	pp_faultlog_close(&c->log);
+	free(c->files);
 	free(c->dir);
 	free(c);
+}
+
+void pp_confdir_problems(const struct pp_confdir *c, pp_problem_fn fn, void *arg)
+{
+	struct pp_problem p = { .source = c->dir, .kind = PP_N_KINDS, .text = c->error };
+
+	for (size_t i = 0; i < c->n; i++)
+		p.has_last_good |= c->files[i]->put;
+	if (c->error[0])
+		fn(&p, arg);
+	for (size_t i = 0; i < c->n; i++) {
+		const struct file *f = c->files[i];
+
+		p = (struct pp_problem){ .source = f->path,
+					 .kind = PP_N_KINDS,
+					 .text = f->error,
+					 .has_last_good = f->put };
+		if (f->error[0])
+			fn(&p, arg);
+	}
 }

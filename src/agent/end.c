@@ -80,7 +80,7 @@ static void on_signal(uint32_t events, void *arg)
 		return;
 	}
 	pp_log(PP_LOG_INFO, "ends; limits stay in force", NULL);
-	pp_notify_say(a->notify, "STOPPING=1");
+	pp_notify_stopping(a->notify);
 	a->ending = true;
 	pp_source_disarm(a->apply_timer);
 	pp_source_arm(a->end_timer, END_NS);

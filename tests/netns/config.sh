@@ -254,14 +254,14 @@ is_share "without an agent the limit holds" "$(run_rate a "$end - 1" "$end - 0.1
 agent_start
 ok "the next one takes over what was counted" test "$(named "tenant acme" egress .bytes)" -gt "$counted"
 mv "$CONF" "$CONF.away"
-eventually "the folder goes: told" logged 'the folder of objects cannot be read'
+eventually "the folder goes: told" logged '/conf: No such file or directory'
 is "and the limit stays" "$(named "tenant acme" egress .in_force)" true
 mv "$CONF.away" "$CONF"
-eventually "it comes back" logged 'the folder of objects is read again'
+eventually "it comes back" logged 'configuration is read again'
 rm "$CONF"/*
 eventually "no objects, no limits" none_left
 kill "$AGENT"
 wait "$AGENT" || fail "the agent's exit status: $?"
-is_refused "no such folder" 1 'valid is a folder of objects' \
+is_refused "no such folder" 1 'valid is a folder with files' \
 	"$PODPACE" --root "$(lab_cgroup)" agent --config "$LAB_TMP/nowhere" --listen 127.0.0.1:0
 done_testing
