@@ -308,8 +308,7 @@ static int open_cluster(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = open_watch(a);
 	if (!r)
-		r = pp_objects_watch_new(a->kube, a->o.node, a->said, on_objects, a,
-					 &a->objects);
+		r = pp_objects_watch_new(a->kube, a->o.node, a->said, on_objects, a, &a->objects);
 	if (!r)
 		r = pp_cluster_new(a->kube, a->loop, a->o.peers, a->o.n_peers, on_cluster, a,
 				   &a->cluster);

@@ -15,7 +15,7 @@ static bool binds(const struct pp_pipe *p)
 {
 	uint64_t C = pp_law_rate(p), ago = pp_now() - p->last;
 
-	return !p->observe && C == p->rate && p->y >= C - C / 16 &&
+	return !p->observe && C == p->rate && p->y >= C - C / 8 &&
 	       ago < PP_NSEC + 8 * pp_law_epoch(p);
 }
 

@@ -141,6 +141,19 @@ static int64_t generation_of(struct pp_sources *s, const struct pp_plan_object *
 	return 0;
 }
 
+/* Does it limit what the node exchanges with others? */
+static bool is_uplink(const struct pp_plan *plan, const struct pp_plan_object *o)
+{
+	char name[320];
+
+	snprintf(name, sizeof(name), "uplink %s", o->name);
+	for (size_t i = 0; i < plan->n_pipes; i++)
+		if (plan->pipes[i]->uplink && !plan->pipes[i]->parent &&
+		    strcmp(plan->pipes[i]->name, name) == 0)
+			return true;
+	return false;
+}
+
 static void add_planned(struct report *r)
 {
 	const struct pp_plan *plan = r->a->plan;
@@ -156,6 +169,7 @@ static void add_planned(struct report *r)
 			.generation = generation_of(r->a->said, o),
 			.pods = o->n_subjects,
 			.enforced = o->n_subjects,
+			.applies = o->n_subjects || is_uplink(plan, o),
 		};
 		note_remark(r, i);
 	}

@@ -61,6 +61,11 @@ none_left() {
 	[ "$(pp status -o json | jq '.limits | length')" = 0 ]
 }
 
+tenant_binds() {
+	[ "$(lab_in c "$PODPACE" explain "$A" -o json |
+		jq -c '[.limits[] | select(.binds) | .limit]')" = '["tenant acme"]' ]
+}
+
 # file NAME: standard input becomes a file of the folder, at once.
 file() {
 	cat >"$LAB_TMP/new"
@@ -171,8 +176,7 @@ is "explain: the limits, and where they are from" "$(lab_in c "$PODPACE" explain
 ,[\"uplink wire\",true,1000000000,\"ClusterBandwidthPolicy wire\",null]]"
 run_start a a c 3 --flows 4
 sleep 1.2
-is "explain: which binds" "$(lab_in c "$PODPACE" explain "$A" -o json |
-	jq -c '[.limits[] | select(.binds) | .limit]')" '["tenant acme"]'
+eventually "explain: which binds" tenant_binds
 run_stop a
 ok "explain: in words" sh -c "lab() { nsenter --net=/run/netns/$(lab_ns c) \"\$@\"; }
 	lab '$PODPACE' explain '$A' | grep -q 'ClusterBandwidthPolicy acme'"
