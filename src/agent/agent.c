@@ -110,6 +110,32 @@ static bool all_known(const struct pp_agent *a)
 	return stats.synced && pp_objects_watch_known(a->objects);
 }
 
+static void look_for_lost(const struct pp_problem *p, void *arg)
+{
+	bool *lost = arg;
+
+	*lost |= !p->has_last_good;
+}
+
+/*
+ * A file that is at fault when the agent begins may have said something that is in the kernel. Of
+ * the API's objects the API server has seen to it that they are valid.
+ */
+static void look_at_faults(struct pp_agent *a)
+{
+	bool lost = false;
+
+	if (!a->confdir || (a->loaded && !a->half_known))
+		return;
+	pp_sources_problems(a->said, look_for_lost, &lost);
+	if (lost && !a->half_known)
+		pp_log(PP_LOG_WARN,
+		       "what faulty objects said before is not known: until they are valid no limit is "
+		       "taken away, and none is raised",
+		       NULL);
+	a->half_known = lost;
+}
+
 static int make_plan(struct pp_agent *a)
 {
 	int r = a->names_due ? pp_agent_name_groups(a) : 0;
@@ -132,6 +158,8 @@ static int apply_all(struct pp_agent *a, bool thorough, struct pp_err *e)
 	struct pp_unmet unmet = a->unmet;
 	int r = make_plan(a);
 
+	look_at_faults(a);
+	w.complete = !a->half_known;
 	if (!r)
 		r = pp_agent_locals(a, &locals, &w.n_locals);
 	if (r)

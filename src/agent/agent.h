@@ -66,6 +66,7 @@ struct pp_agent {
 	bool due;		/* pp_apply() comes at once */
 	bool peers_due;		/* they have changed since the last pp_apply() */
 	bool plan_due;		/* what it is made of has changed */
+	bool half_known;	/* objects had faults already when it began */
 	bool names_due;		/* and perhaps the cgroups that objects name */
 	bool rests;		/* nothing has changed for a sweep: its memory is trimmed */
 	bool ending;		/* a signal has come */

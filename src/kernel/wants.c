@@ -102,6 +102,9 @@ static void want_pipe(struct apply *a, struct pp_want *w)
 	w->fresh = p->rate != w->rate || p->observe != w->observe;
 	if (p->parent && (w->fresh || p->weight != w->weight || p->guarantee != w->guarantee))
 		pp_member_prepare(a->d, w->pipe, w->weight, w->guarantee);
+	/* what is not known may be what has set it */
+	if (!a->w->complete && w->rate > p->rate)
+		return;
 	p->observe = w->observe;
 	__atomic_store_n(&p->rate, w->rate, __ATOMIC_SEQ_CST);
 }
@@ -134,6 +137,8 @@ static void want_member(struct apply *a, struct pp_want *w, bool slots)
 	    (!parent || (p->weight == w->weight && p->guarantee == w->guarantee)))
 		return;
 	w->fresh = true;
+	if (!parent && !a->w->complete)
+		return;
 	if (!parent)
 		pp_member_leave(a->d, w->pipe);
 	else

@@ -51,7 +51,8 @@ struct pp_wants {
 	size_t n;
 	struct pp_want_slot *slots; /* each cgroup once */
 	size_t n_slots;
-	bool complete; /* that is all: what else an agent has set goes */
+	/* that is all: what else an agent has set goes; else nothing goes, and none is raised */
+	bool complete;
 	bool thorough; /* the kernel is asked of each cgroup whether the programs run there */
 };
 

@@ -36,7 +36,7 @@ void pp_sources_free(struct pp_sources *s);
  * Where several sources have the same object it is the first's, by name; in the others it is a
  * fault for as long as that is so.
  *
- * 0; -ENOMEM: nothing has changed, or faults are missing among the problems.
+ * 0; -ENOMEM: nothing has changed, or all has and some of "stands in ... before" is missing.
  */
 int pp_sources_put(struct pp_sources *s, const char *source, const char *text, size_t len,
 		   pp_fault_fn fn, void *arg);

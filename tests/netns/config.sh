@@ -257,6 +257,16 @@ run_stop a
 is_share "without an agent the limit holds" "$(run_rate a "$end - 1" "$end - 0.1")" 50M
 agent_start
 ok "the next one takes over what was counted" test "$(named "tenant acme" egress .bytes)" -gt "$counted"
+tenant acme "$A" '{ceil: 5O0M}' | file tenants.yaml
+eventually "a fault" logged 'rate .x225O0M'
+kill -KILL "$AGENT"
+wait "$AGENT" 2>/dev/null || true
+agent_start
+eventually "an agent that begins with a fault says that it takes nothing away" \
+	logged 'no limit is taken away, and none is raised'
+is "and does not" "$(named "tenant acme" egress '"\(.limit) \(.in_force)"')" "50000000 true"
+tenant acme "$A" '{ceil: 60M}' | file tenants.yaml
+eventually "until it is mended" named_is "tenant acme" egress .limit 60000000
 mv "$CONF" "$CONF.away"
 eventually "the folder goes: told" logged '/conf: No such file or directory'
 is "and the limit stays" "$(named "tenant acme" egress .in_force)" true

@@ -175,20 +175,20 @@ static void test_files(void)
 	unlink(at("c.json"));
 	becomes("gold 11 silver 3", "a file deleted");
 	rename(at("b.yml"), at("d.yml"));
-	run_ms(60);
+	run_ms(200);
 	is_str(in_force(), "gold 11 silver 3", "a file renamed");
 	is_str(problems(), "", "no problem in all that");
 	put_class("d.yml", "gold", "11M");
 	put_class("a.yaml", "silver", "3M");
-	run_ms(60);
+	run_ms(200);
 	put_class("a.yaml", "gold", "11M");
 	put_class("d.yml", "silver", "3M");
-	run_ms(60);
+	run_ms(200);
 	is_str(in_force(), "gold 11 silver 3", "objects that change places");
 	ok(logged("stands in") == 0, "no fault is seen on the way");
 	before = changes;
 	put_class("a.yaml", "gold", "11M");
-	run_ms(60);
+	run_ms(200);
 	ok(changes == before, "the same text again is no change");
 	for (int i = 0; i < 50; i++)
 		put_class("a.yaml", "gold", i % 2 ? "12M" : "13M");
@@ -199,16 +199,16 @@ static void test_files(void)
 static void test_faults(void)
 {
 	put("a.yaml", "{");
-	run_ms(60);
+	run_ms(200);
 	is_str(in_force(), "gold 12 silver 3", "a file that is no YAML keeps the last good");
 	ok(logged("a.yaml:2: not YAML") == 1, "that is logged");
 	put("a.yaml", "{");
-	run_ms(60);
+	run_ms(200);
 	put("a.yaml", "{ ");
-	run_ms(60);
+	run_ms(200);
 	ok(logged("a.yaml:2: not YAML") == 1, "once");
 	put_class("a.yaml", "gold", "x");
-	run_ms(60);
+	run_ms(200);
 	is_str(in_force(), "gold 12 silver 3", "so does an object with a fault");
 	ok(logged("gold: spec.egress.ceil: ") == 1, "that is logged");
 	put_class("a.yaml", "gold", "14M");
@@ -232,11 +232,11 @@ static void test_unreadable(void)
 	becomes("gold 14 silver 4", "mended");
 	is_str(problems(), "", "then it is no problem");
 	mkfifo(at("pipe.yaml"), 0600);
-	run_ms(60);
+	run_ms(200);
 	ok(strstr(problems(), "pipe.yaml: valid is a file, or a link to one|"), "a pipe: %s",
 	   problems());
 	unlink(at("pipe.yaml"));
-	run_ms(60);
+	run_ms(200);
 	is_str(problems(), "", "gone with it");
 }
 
