@@ -4,6 +4,7 @@
 // what others did to the kernel's state.
 #include "agent/agent.h"
 #include "agent/compile.h"
+#include "agent/once.h"
 #include "base/base.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -142,8 +143,12 @@ static int make_plan(struct pp_agent *a)
 
 	if (!r)
 		a->names_due = false;
-	if (!r && (a->plan_due || !a->plan))
+	if (!r && (a->plan_due || !a->plan)) {
+		uint64_t begin = pp_now();
+
 		r = pp_agent_compile(a);
+		a->compile_ns = pp_now() - begin;
+	}
 	if (!r)
 		a->plan_due = false;
 	return r;
@@ -156,6 +161,7 @@ static int apply_all(struct pp_agent *a, bool thorough, struct pp_err *e)
 			       .thorough = thorough || !a->loaded,
 			       .peers_changed = a->peers_due };
 	struct pp_unmet unmet = a->unmet;
+	uint64_t begin;
 	int r = make_plan(a);
 
 	look_at_faults(a);
@@ -173,7 +179,9 @@ static int apply_all(struct pp_agent *a, bool thorough, struct pp_err *e)
 	w.peers_complete = true;
 	if (a->cluster)
 		w.peers_complete = pp_cluster_peers(a->cluster, &w.peers, &w.n_peers);
+	begin = pp_now();
 	r = pp_apply(a->o.root, &w, &a->d, &a->in_kernel, &unmet, e);
+	a->apply_ns = pp_now() - begin;
 	if (!r)
 		a->peers_due = false;
 	tell_unmet(a, &unmet);
@@ -405,8 +413,12 @@ int pp_agent_run(const struct pp_agent_options *o, struct pp_err *e)
 	struct pp_agent a = {
 		.o = *o, .signal_fd = -1, .d = PP_DATAPATH_INIT, .cgroupfs = { .fd = -1 }
 	};
+	_cleanup_close_ int claim = pp_agent_claim(o->root);
 	int r = open_all(&a, e);
 
+	if (claim == -EADDRINUSE)
+		pp_log(PP_LOG_WARN, "another agent keeps the limits here: both will", "root", o->root,
+		       NULL);
 	if (!r)
 		r = pp_caps_lower();
 	if (!r) {

@@ -76,6 +76,7 @@ struct pp_agent {
 	uint64_t tree_changed;	/* pp_now() */
 	uint64_t objects_changed;
 	uint64_t applied;	/* times */
+	uint64_t compile_ns, apply_ns; /* what the last of each took */
 	uint64_t took[PP_AGENT_N_BUCKETS + 1], took_count, took_sum_ns;
 };
 

@@ -400,6 +400,10 @@ static int write_metrics(FILE *f, const char *rest, void *arg)
 	watches_metrics(f, a);
 	peers_metrics(f, a);
 	single(f, "apply_total", "counter", "Times the limits were compared.", a->applied);
+	head(f, "compile_seconds", "gauge", "What making the last plan took.");
+	fprintf(f, "podpace_compile_seconds %.9g\n", a->compile_ns / 1e9);
+	head(f, "apply_seconds", "gauge", "What comparing it with the kernel, and changing that, took.");
+	fprintf(f, "podpace_apply_seconds %.9g\n", a->apply_ns / 1e9);
 	single(f, "apply_failing", "gauge", "Did the last comparison fail as a whole?",
 	       a->apply_error[0] != '\0');
 	head(f, "datapath_events_total", "counter", "What happened in the kernel programs.");

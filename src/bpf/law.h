@@ -241,7 +241,10 @@ PP_APART __u64 pp_law_rescale(struct pp_pipe *p, __u64 C, __u64 y)
 	was = pp_max(p->R, 1);
 	p->R = pp_law_fair(p);
 	p->C = C;
-	return pp_min(y, PP_RATE_MAX) * pp_min(p->R * 1024 / was, 65536) / 1024;
+	y = pp_min(y, PP_RATE_MAX);
+	if (p->R <= was)
+		return pp_law_scale(y, p->R, was);
+	return y * pp_min(p->R * 1024 / was, 65536) / 1024;
 }
 
 /* After idleness. */
@@ -357,6 +360,19 @@ static inline __u64 pp_law_charge(struct pp_pipe *p, __u64 now, __u64 len)
 }
 
 /*
+ * Is what stands in a pipe that its parent holds below its ceil too much to be made up for? What
+ * was in flight when a share became a thousandth of what it was would be minutes of it, and the
+ * share may be all again in the next second: no more than PP_SHARE_DEBT, and eight segments, are.
+ * The parent makes up for it.
+ */
+static inline int pp_law_forgives(const struct pp_pipe *p, __u64 q)
+{
+	if (!p->parent || !p->cap || p->cap >= p->rate || q < PP_SHARE_DEBT)
+		return 0;
+	return q >= PP_SHARE_DEBT + 8 * pp_law_mss(p) * PP_NSEC / pp_law_rate(p);
+}
+
+/*
  * A packet of len L3 bytes of flow s has been accepted: advance the clock, count, end the epoch
  * when it is over. mss: L3 size of a full segment of the flow, 0 if unknown. Returns the queue in
  * ns that the packet found.
@@ -364,8 +380,12 @@ static inline __u64 pp_law_charge(struct pp_pipe *p, __u64 now, __u64 len)
 static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 now, __u64 len,
 				  __u32 mss)
 {
-	__u64 T = 0, q = pp_law_charge(p, now, len);
+	__u64 T = 0, q = pp_law_queue(p, now);
 
+	if (!pp_law_forgives(p, q))
+		q = pp_law_charge(p, now, len);
+	else if (q < p->qmin)
+		p->qmin = q;
 	p->qmean = p->qmean - p->qmean / 32 + q / 32;
 	s->queue = pp_min(q / PP_USEC, ~0U);
 	s->size = pp_min(len / 256, 0xffff);

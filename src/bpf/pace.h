@@ -39,6 +39,8 @@
 #define PP_PACE_MAX 0xfffffffeULL
 /* 1 Pbit/s */
 #define PP_RATE_MAX 125000000000000ULL
+/* of a share, what is made up for of what was too much, ns */
+#define PP_SHARE_DEBT (100 * PP_MSEC)
 
 /*
  * What one flow did in one pipe. Lives in the socket's record; written under the socket's lock for
@@ -93,6 +95,21 @@ static inline __u64 pp_law_rate(const struct pp_pipe *p)
 	return pp_min(pp_max(C, 1), PP_RATE_MAX);
 }
 
+/*
+ * x * now / was, where now is not above was and nothing above 2^51; at least 1. To a thousandth; by
+ * a quotient where the ratio itself has few bits: a share may become a ten thousandth of what it
+ * was, and a flow that is told a byte a second sends its next segment in half an hour.
+ */
+static inline __u64 pp_law_scale(__u64 x, __u64 now, __u64 was)
+{
+	__u64 ratio = now * 1024 / was;
+
+	if (ratio >= 256)
+		return pp_max(x * ratio / 1024, 1);
+	now = pp_max(now, 1);
+	return pp_max(x * 64 / ((was * 64 + now - 1) / now), 1);
+}
+
 /* R for the limit as it is now, which may have changed since the last epoch. */
 static inline __u64 pp_law_fair(const struct pp_pipe *p)
 {
@@ -104,7 +121,7 @@ static inline __u64 pp_law_fair(const struct pp_pipe *p)
 		return R;
 	if (C > was)
 		return pp_max(R, C * 16 / pp_max(p->n16, 16));
-	return pp_max(R * (C * 1024 / was) / 1024, 1);
+	return pp_law_scale(R, C, was);
 }
 
 /*

@@ -65,7 +65,7 @@ static inline __u64 pp_tree_fair(const struct pp_pipe *p)
 		return R;
 	if (C > was)
 		return pp_max(R, (C - C / 64) * PP_TREE_UNIT * 16 / pp_max(p->n16, 16));
-	return pp_max(R * (C * 1024 / was) / 1024, 1);
+	return pp_law_scale(R, C, was);
 }
 
 /* What weights share among them of so much: all but guarantees, and a sixty-fourth at least. */

@@ -53,6 +53,7 @@ struct pp_cmd {
 int pp_cmd_check(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_plan(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_agent(const struct pp_args *args, struct pp_err *e);
+int pp_cmd_apply(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_explain(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_unlimit(const struct pp_args *args, struct pp_err *e);

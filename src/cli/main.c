@@ -23,6 +23,7 @@ static const struct pp_cmd cmds[] = {
 	{ "agent",
 	  "[--config DIR] [--node NAME] [--kubeconfig FILE] [--listen ADDRESS:PORT] [--daemonset NAMESPACE/NAME] [--peers PREFIX,...]",
 	  "cdklmp", 0, pp_cmd_agent },
+	{ "apply", "FILE...", "", PP_FILES, pp_cmd_apply },
 	{ "check", "FILE...", "", PP_FILES, pp_cmd_check },
 	{ "plan", "FILE... [--node NAME] [-o text|json]", "mo", PP_FILES, pp_cmd_plan },
 	{ "explain", "TARGET|pod/NAMESPACE/NAME [--listen ADDRESS:PORT] [-o text|json]", "lo", PP_WORD,

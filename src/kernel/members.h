@@ -21,7 +21,8 @@ int pp_member_set(struct pp_datapath *d, uint32_t k, uint32_t parent, uint32_t w
 
 /*
  * Pipe k, if it is a member, is about to have another weight, guarantee or ceil: R of its parent
- * becomes what all who send can have then, and rises again as they leave some of it.
+ * becomes what all who send can have then, and rises again as they leave some of it. Of several
+ * those first that are to have less: else R goes through what it would be with all at their most.
  */
 void pp_member_prepare(struct pp_datapath *d, uint32_t k, uint32_t weight, uint64_t guarantee);
 

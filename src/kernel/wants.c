@@ -33,11 +33,9 @@ struct apply {
 /* Names are no secret: the same key is wanted of each agent. */
 static uint64_t key_of(const struct pp_want *w)
 {
-	static const uint64_t secret[2] = { 0x706f647061636500ULL, PP_ABI };
-	char text[PP_MAX_NAME + 60];
-	size_t len = (size_t)snprintf(text, sizeof(text), "%d %d %llx %s", w->dir, w->uplink,
-				      (unsigned long long)w->cgroup_id, w->name);
-	uint64_t key = pp_table_hash(secret, text, len < sizeof(text) ? len : sizeof(text));
+	uint64_t secret[2] = { 0x706f647061636500ULL + (uint64_t)w->dir * 2 + w->uplink,
+			       w->cgroup_id };
+	uint64_t key = pp_table_hash(secret, w->name, strlen(w->name));
 
 	return key ? key : 1;
 }
@@ -100,8 +98,8 @@ static void want_pipe(struct apply *a, struct pp_want *w)
 	w->pipe = at->pipe;
 	p = &a->d->pipes[w->pipe];
 	w->fresh = p->rate != w->rate || p->observe != w->observe;
-	if (p->parent && (w->fresh || p->weight != w->weight || p->guarantee != w->guarantee))
-		pp_member_prepare(a->d, w->pipe, w->weight, w->guarantee);
+	if (p->parent && w->fresh)
+		pp_member_prepare(a->d, w->pipe, p->weight, p->guarantee);
 	/* what is not known may be what has set it */
 	if (!a->w->complete && w->rate > p->rate)
 		return;
@@ -122,6 +120,27 @@ static void want_pipes(struct apply *a)
 		if (w->pipe)
 			pp_ledger_open(a->d, w->pipe,
 				       w->ledger == PP_NOTHING ? 0 : all->w[w->ledger].key);
+	}
+}
+
+/*
+ * Other shares of the same parent: first those that are less, or R would come down to what it is
+ * with all at their most.
+ */
+static void change_shares(struct apply *a, bool less)
+{
+	for (size_t i = 0; i < a->w->n; i++) {
+		struct pp_want *w = &a->w->w[i];
+		struct pp_pipe *p = &a->d->pipes[w->pipe];
+		uint32_t parent = w->parent == PP_NOTHING ? 0 : a->w->w[w->parent].pipe;
+
+		if (!w->pipe || !parent || p->parent != parent ||
+		    (p->weight == w->weight && p->guarantee == w->guarantee) ||
+		    (w->weight < p->weight || w->guarantee < p->guarantee) != less)
+			continue;
+		w->fresh = true;
+		pp_member_prepare(a->d, w->pipe, w->weight, w->guarantee);
+		pp_member_set(a->d, w->pipe, parent, w->weight, w->guarantee);
 	}
 }
 
@@ -156,19 +175,19 @@ static bool by_hand(const struct apply *a, uint32_t k)
 static void look_at_slot(struct apply *a, struct pp_want_slot *s)
 {
 	_cleanup_close_ int fd = -1;
-	struct pp_slot now = {};
 	char why[160] = "";
 	uint64_t id;
 	int r = 1;
 
-	bpf_map_lookup_elem(a->d->slots_fd, &s->cgroup_id, &now);
+	s->was = (struct pp_slot){};
+	bpf_map_lookup_elem(a->d->slots_fd, &s->cgroup_id, &s->was);
 	if (a->w->thorough && !pp_cgroup_open(&a->d->cgroupfs, s->path, &fd, &id, NULL))
 		r = pp_datapath_runs(a->d, fd, why, sizeof(why));
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
 		s->why[dir][0] = '\0';
 		if (s->pipe[dir] != PP_NOTHING)
-			a->w->w[s->pipe[dir]].barred = by_hand(a, now.pipe[dir]);
-		if (by_hand(a, now.pipe[dir]) && s->pipe[dir] != PP_NOTHING)
+			a->w->w[s->pipe[dir]].barred = by_hand(a, s->was.pipe[dir]);
+		if (by_hand(a, s->was.pipe[dir]) && s->pipe[dir] != PP_NOTHING)
 			snprintf(
 				s->why[dir], sizeof(s->why[dir]),
 				"a limit that was set by hand on the pod's cgroup stands in its place; "
@@ -191,11 +210,9 @@ static uint32_t pipe_of(struct apply *a, struct pp_want_slot *s, int dir, size_t
 
 static void want_slot(struct apply *a, struct pp_want_slot *s)
 {
-	struct pp_slot now = {}, is;
+	struct pp_slot now = s->was, is = now;
 	int r;
 
-	bpf_map_lookup_elem(a->d->slots_fd, &s->cgroup_id, &now);
-	is = now;
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
 		int n = 0;
 
@@ -334,6 +351,8 @@ int pp_wants_apply(struct pp_datapath *d, struct pp_wants *w, struct pp_err *e)
 	for (size_t i = 0; i < w->n_slots; i++)
 		look_at_slot(&a, &w->slots[i]);
 	want_pipes(&a);
+	change_shares(&a, true);
+	change_shares(&a, false);
 	for (size_t i = 0; i < w->n; i++)
 		want_member(&a, &w->w[i], false);
 	for (size_t i = 0; i < w->n_slots; i++)

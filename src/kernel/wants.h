@@ -41,6 +41,7 @@ struct pp_want_slot {
 	size_t pipe[PP_N_DIR], uplink[PP_N_DIR], cap[PP_N_DIR][PP_MAX_CAPS];
 
 	/* what has become of it */
+	struct pp_slot was;
 	bool fresh;
 	bool no_room;            /* for its identity, and it has nothing else */
 	char why[PP_N_DIR][200]; /* a direction's limits are not in force; "" if they are */

@@ -57,6 +57,10 @@ named_is() {
 	[ "$(named "$1" "$2" "$3")" = "$4" ]
 }
 
+not() {
+	! "$@" 2>/dev/null
+}
+
 none_left() {
 	[ "$(pp status -o json | jq '.limits | length')" = 0 ]
 }
@@ -151,6 +155,25 @@ sleep 1.7
 end=$(moment)
 run_stop a
 is_share "to the node itself: datagrams as well" "$(run_rate a "$end - 1" "$end - 0.1")" 900M 95 102
+
+# shares change under load: what arrives in d, all of it, stays below the limit in any 100 ms
+run_start a a d 6 --flows 4 --cc cubic
+run_start b b d 6 --flows 4 --cc bbr
+sleep 1.5
+for weights in "100 300" "1000 50" "300 100" "50 1000" "300 100"; do
+	{
+		tenant acme "$A" "{weight: ${weights% *}}"
+		tenant bolt "$B" "{weight: ${weights#* }}"
+	} | file tenants.yaml
+	sleep 0.6
+done
+end=$(moment)
+run_stop a
+run_stop b
+is_share "weights change under load: the fullest 100 ms" \
+	"$(run_report a receive .wire.worst_100ms_bps)" 1G 99 110
+is_share "weights change under load: all that time" "$(run_rate a "$end - 2.5" "$end - 0.1")" 1G 90 101
+is "weights change under load: no data was sent again" "$(sent_again "$LAB_TMP/a-send.json")" 0
 
 # --- files change
 
@@ -276,6 +299,29 @@ rm "$CONF"/*
 eventually "no objects, no limits" none_left
 kill "$AGENT"
 wait "$AGENT" || fail "the agent's exit status: $?"
+# --- without an agent
+
+tenant acme "$A" '{ceil: 70M}' >"$LAB_TMP/one.yaml"
+is "apply: the objects are in force" "$(pp apply "$LAB_TMP/one.yaml")" "1 object, 2 limits are in force"
+is "apply: which say so" "$(named "tenant acme" egress '"\(.limit) \(.in_force)"')" "70000000 true"
+limit b 33M
+tenant acme "$A" '{ceil: 7OM}' >"$LAB_TMP/two.yaml"
+ok "apply: a fault" not pp apply "$LAB_TMP/one.yaml" "$LAB_TMP/two.yaml"
+is "apply: changes nothing" "$(named "tenant acme" egress .limit)" 70000000
+tenant bolt "$A" '{ceil: 80M}' >"$LAB_TMP/two.yaml"
+is "apply: others" "$(pp apply "$LAB_TMP/two.yaml")" "1 object, 2 limits are in force"
+is "apply: take the place of what it has set" "$(named "tenant acme" egress .limit) $(named "tenant bolt" egress .limit)" \
+	" 80000000"
+is "apply: and of nothing else" "$(field b .limit)" 33000000
+tenant acme "$(lab_cgroup nowhere)" '{ceil: 80M}' >"$LAB_TMP/two.yaml"
+is "apply: a cgroup that is not there" "$(pp apply "$LAB_TMP/two.yaml")" \
+	"1 object, 0 limits are in force; 1 cgroup is not there"
+agent_start
+is_refused "apply: where an agent keeps the limits" 1 'an agent keeps the limits at cgroup .*; valid is to put the files into its folder' \
+	lab_in c "$PODPACE" --root "$(lab_cgroup)" apply "$LAB_TMP/one.yaml"
+kill "$AGENT"
+wait "$AGENT" || true
+
 is_refused "no such folder" 1 'valid is a folder with files' \
 	"$PODPACE" --root "$(lab_cgroup)" agent --config "$LAB_TMP/nowhere" --listen 127.0.0.1:0
 done_testing
