@@ -166,11 +166,27 @@ static void test_fuzz(void)
 	ok(!what, "%llu random states, 20 packets each: %s", rounds, what ? what : "sound");
 }
 
+static void test_scale(void)
+{
+	/* a share that becomes a thousandth, and a ten thousandth, of what it was */
+	for (__u64 by = 1; by <= 1000000; by *= 10) {
+		__u64 scaled = pp_law_scale(1000000000, 125000000 / by, 125000000);
+
+		ok(scaled >= 1000000000 / by - 20000000 / by &&
+			   scaled <= 1000000000 / by + 20000000 / by,
+		   "R scaled down by %llu: %llu", by, scaled);
+	}
+	ok(pp_law_scale(1, 1, PP_RATE_MAX) == 1 &&
+		   pp_law_scale(PP_RATE_MAX * 16, PP_RATE_MAX - 1, PP_RATE_MAX) > PP_RATE_MAX * 15,
+	   "and at both ends");
+}
+
 int main(void)
 {
 	test_share();
 	test_use();
 	test_reserve();
 	test_fuzz();
+	test_scale();
 	return done_testing();
 }
