@@ -197,10 +197,15 @@ void pp_objects_watch_free(struct pp_objects_watch *w)
 	free(w);
 }
 
+/*
+ * In a large cluster the agent may have no right to see nodes: then this one is known by its name
+ * alone.
+ */
 static bool is_known(const struct source *s, struct pp_watch_stats *stats)
 {
 	pp_watch_stats(s->watch, stats);
-	return stats->synced || stats->refused == 404;
+	return stats->synced || stats->refused == 404 ||
+	       (s->which == PP_SOURCE_NODE && stats->refused);
 }
 
 bool pp_objects_watch_known(const struct pp_objects_watch *w)

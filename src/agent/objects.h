@@ -25,8 +25,8 @@ int pp_objects_watch_new(struct pp_kube *k, const char *node, struct pp_sources 
 void pp_objects_watch_free(struct pp_objects_watch *w);
 
 /*
- * Is all known? What the API does not have (404) is: there is none. One that it refuses is not, and
- * why is said.
+ * Is all known? What the API does not have (404) is: there is none. One that it refuses is not, but
+ * for the node, and why is said.
  */
 bool pp_objects_watch_known(const struct pp_objects_watch *w);
 
