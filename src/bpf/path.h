@@ -294,15 +294,23 @@ __noinline int pp_path_of_cgroup(struct pp_path *path, __u64 cgroup, struct pp_s
 	return pp_path_end(path, up, gen);
 }
 
-/* As pp_narrow(), of a connection with peer. */
+/*
+ * As pp_narrow(), of a connection with peer. On older kernels (6.1) a map's key may not lie in
+ * memory that a global function is given.
+ */
 __noinline int pp_narrow_to(struct pp_path *path, struct pp_local *peer, struct pp_link *l)
 {
-	if (path && peer)
-		path->n = is_near(peer, l) ? path->near : path->all;
+	struct pp_local key;
+
+	if (!path || !peer)
+		return 0;
+	key = *peer;
+	path->n = is_near(&key, l) ? path->near : path->all;
 	return 0;
 }
 
-static __always_inline void narrow_sock(struct tcp_sock *tp, struct pp_path *path)
+static __always_inline void narrow_sock(struct tcp_sock *tp, struct pp_path *path,
+					struct pp_link *l)
 {
 	struct pp_local peer = { .addr = { [10] = 255, [11] = 255 } };
 	struct sock *sk = (void *)tp;
@@ -314,15 +322,16 @@ static __always_inline void narrow_sock(struct tcp_sock *tp, struct pp_path *pat
 		v4 = BPF_CORE_READ(sk, __sk_common.skc_daddr);
 		__builtin_memcpy(peer.addr + 12, &v4, 4);
 	}
-	pp_narrow_to(path, &peer, bpf_sk_storage_get(&pp_links, tp, 0, 0));
+	pp_narrow_to(path, &peer, l);
 }
 
+/* l may be NULL. */
 static __always_inline void path_of_sock(struct tcp_sock *tp, struct pp_path *path,
-					 struct pp_state *st, __u32 dir)
+					 struct pp_state *st, __u32 dir, struct pp_link *l)
 {
 	pp_path_of_cgroup(path, cgroup_of(tp), st, dir);
 	if (path->all != path->near)
-		narrow_sock(tp, path);
+		narrow_sock(tp, path, l);
 	path->local =
 		BPF_CORE_READ((struct sock *)tp, sk_dst_cache, dev, ifindex) == PP_LOOPBACK_IFINDEX;
 }

@@ -320,11 +320,11 @@ static __always_inline void set_syn_timeout(struct bpf_sock_ops *ctx, struct bpf
 	    !pp_pipes_of_cgroup(cgroup_of(tp), st) || !(f = RECORD_OF(&pp_flows, sk)))
 		return;
 	f->held = 0;
-	path_of_sock(tp, &f->path, st, PP_EGRESS);
+	path_of_sock(tp, &f->path, st, PP_EGRESS, NULL);
 	if (f->path.local)
 		return;
 	if (st->nlimits[PP_INGRESS] && (in = RECORD_OF(&pp_inflows, sk)))
-		path_of_sock(tp, &in->path, st, PP_INGRESS);
+		path_of_sock(tp, &in->path, st, PP_INGRESS, NULL);
 	wait = admit(f, in, bpf_ktime_get_ns(), &pipe, 1);
 	if (!wait)
 		return;

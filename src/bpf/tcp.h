@@ -132,10 +132,11 @@ static __always_inline void remember_cap(struct tcp_sock *tp, struct pp_flow *f)
 		f->app_cap = cap;
 }
 
-static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, struct pp_state *st)
+static __noinline int look_up(struct tcp_sock *tp, struct pp_flow *f, struct pp_state *st,
+			      struct pp_link *l)
 {
 	remember_cap(tp, f);
-	path_of_sock(tp, &f->path, st, PP_EGRESS);
+	path_of_sock(tp, &f->path, st, PP_EGRESS, l);
 	return 0;
 }
 
@@ -175,7 +176,7 @@ static __always_inline int begin_flow(struct bpf_sock_ops *ctx, struct bpf_sock 
 	f->opened = 0;
 	f->control = PP_FREE;
 	f->rate = f->window = 0;
-	look_up(tp, f, st);
+	look_up(tp, f, st, l);
 	if (f->path.local || (!f->path.n && told(l) == ~0ULL))
 		return 0;
 	pp_note_far(&f->path, BPF_CORE_READ(tp, srtt_us) >> 3);
@@ -188,7 +189,7 @@ static __always_inline int begin_flow(struct bpf_sock_ops *ctx, struct bpf_sock 
 
 /* As a receiver. */
 static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp,
-					struct pp_state *st, const struct pp_link *l)
+					struct pp_state *st, struct pp_link *l)
 {
 	struct pp_inflow *in;
 
@@ -203,7 +204,7 @@ static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp
 	in->window = in->withheld = in->ahead_us = 0;
 	in->rtt_us = pp_min(BPF_CORE_READ(tp, srtt_us) >> 3, PP_EPOCH_MAX / PP_USEC);
 	in->paced = l && l->takes_part;
-	path_of_sock(tp, &in->path, st, PP_INGRESS);
+	path_of_sock(tp, &in->path, st, PP_INGRESS, l);
 	pp_note_far(&in->path, in->rtt_us);
 	return in->path.n && !in->path.local ? PP_CALLBACKS_IN : 0;
 }
@@ -250,7 +251,7 @@ static __always_inline void repace(struct bpf_sock_ops *ctx, struct bpf_sock *sk
 	if (!f)
 		return;
 	if (f->path.gen != st->gen && (tp = bpf_skc_to_tcp_sock(sk)))
-		look_up(tp, f, st);
+		look_up(tp, f, st, l);
 	pace(ctx, sk, f, l);
 }
 
@@ -408,7 +409,7 @@ static __always_inline int iter_in(struct tcp_sock *tp, struct pp_state *st)
 
 	if (!in)
 		return 0;
-	path_of_sock(tp, &in->path, st, PP_INGRESS);
+	path_of_sock(tp, &in->path, st, PP_INGRESS, bpf_sk_storage_get(&pp_links, tp, 0, 0));
 	/* the last one, after a limit, tells of its end */
 	if (!in->path.n || in->path.local)
 		return 0;
@@ -429,7 +430,7 @@ static __always_inline int iter_out(struct tcp_sock *tp, struct pp_state *st)
 		return 0;
 	if (f->control != PP_HELD)
 		f->opened = 1;
-	look_up(tp, f, st);
+	look_up(tp, f, st, l);
 	o.srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
 	o.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
 	o.mss = BPF_CORE_READ(tp, mss_cache);

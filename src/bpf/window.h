@@ -109,7 +109,8 @@ static __always_inline struct pp_inflow *inflow_of_tcp(struct bpf_sock *sk, stru
 	    pp_pipes_of_cgroup(cgroup_of(tp), st) & 1 << PP_INGRESS)
 		in = RECORD_OF(&pp_inflows, sk);
 	if (in && tp && in->path.gen != st->gen)
-		path_of_sock(tp, &in->path, st, PP_INGRESS);
+		path_of_sock(tp, &in->path, st, PP_INGRESS,
+			     bpf_sk_storage_get(&pp_links, sk, 0, 0));
 	return in;
 }
 

@@ -50,9 +50,10 @@ STATUS='(keys == ["events", "limits", "loaded", "root"]) and (.root | s) and .lo
 		.refused == ([to_entries[] | select(.key | startswith("refused_")) | .value] | add) and
 		(.ends_in == null or (.ends_in | c)) and (.in_force | type == "boolean") and
 		(.note == null or (.note | s)) and .set_by == "command" and
+		.name == null and .observe == false and .uplink == false and
 		([keys[] | select(startswith("refused_") | not)] == ["bytes", "capacity", "delayed", "direction",
-			"ends_in", "fair_rate", "flows", "guarantee", "in_force", "limit", "marked", "missed", "note", "packets", "rate", "refused",
-			"set_by", "target", "unheard", "weight"]))'
+			"ends_in", "fair_rate", "flows", "guarantee", "in_force", "limit", "marked", "missed", "name",
+			"note", "observe", "packets", "rate", "refused", "set_by", "target", "unheard", "uplink", "weight"]))'
 TOP='keys == ["limits"] and all(.limits[]; (.target | s) and (.direction | IN("egress", "ingress")) and
 	all(.limit, .rate, .fair_rate; c) and all(.flows, .refused; c) and
 	all(.used, .limited; type == "number" and . >= 0) and (.in_force | type == "boolean") and
