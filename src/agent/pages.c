@@ -203,6 +203,20 @@ static void pods_metrics(FILE *f, const struct pp_agent *a)
 	}
 }
 
+/* As a label's value: a cgroup's path may have any character. */
+static const char *label(char *buf, size_t size, const char *text)
+{
+	size_t n = 0;
+
+	for (; *text && n + 3 < size; text++) {
+		if (*text == '\\' || *text == '"' || *text == '\n')
+			buf[n++] = '\\';
+		buf[n++] = *text == '\n' ? 'n' : *text;
+	}
+	buf[n] = '\0';
+	return buf;
+}
+
 /* What is limited together: tenants, policies, the uplink; cgroups of a host; observed limits. */
 static void many_metrics(FILE *f, const struct pp_agent *a)
 {
@@ -215,13 +229,15 @@ static void many_metrics(FILE *f, const struct pp_agent *a)
 		for (size_t i = 0; a->loaded && i < plan->n_pipes; i++) {
 			const struct pp_plan_pipe *p = plan->pipes[i];
 			bool pod = p->subject != SIZE_MAX && plan->subjects[p->subject].namespace;
+			char name[5000];
 
 			if (!a->in_kernel.pipe[i] || (pod && !p->observe))
 				continue;
 			fprintf(f,
 				"podpace_%s{limit=\"%s\",direction=\"%s\",uplink=\"%s\",observe=\"%s\"} "
 				"%.15g\n",
-				metrics[m].many, p->name, pp_agent_dirs[p->way],
+				metrics[m].many, label(name, sizeof(name), p->name),
+				pp_agent_dirs[p->way],
 				p->uplink ? "true" : "false", p->observe ? "true" : "false",
 				value_of(&a->d.pipes[a->in_kernel.pipe[i]], metrics[m].value));
 		}

@@ -10,6 +10,8 @@
 
 /* Limits beside the tree, of one subject and direction; more are reported, and not in force. */
 #define PP_PLAN_CAPS 2
+/* Pipes on one connection's way: those of both trees come first, caps have what room they leave. */
+#define PP_PLAN_PATH 8
 
 /* Something that is limited: a pod of this node, or a cgroup of a plain host. */
 struct pp_subject {

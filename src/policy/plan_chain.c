@@ -207,9 +207,21 @@ static int order_of(const struct pp_plan_item *item)
 	return PP_N_RANKS + (item->o->kind == PP_POLICY);
 }
 
+/* How many caps fit beside its leaves, their groups, and the uplink. */
+static size_t room_for_caps(const struct pp_build *b, const struct pp_plan_member *m,
+			    enum pp_way way)
+{
+	size_t n = b->uplink[way] ? 3 : 1;
+
+	for (int tree = 0; tree < PP_N_TREES; tree++)
+		for (int rank = 0; rank < PP_N_RANKS; rank++)
+			n += m->chain[tree][way][rank] != NULL;
+	return n + PP_PLAN_CAPS <= PP_PLAN_PATH ? PP_PLAN_CAPS : PP_PLAN_PATH - n;
+}
+
 static void cap(struct pp_build *b, struct pp_plan_member *m, enum pp_way way)
 {
-	size_t n = 0;
+	size_t n = 0, room = room_for_caps(b, m, way);
 
 	for (int order = 0; order < PP_N_RANKS + 2; order++)
 		for (size_t i = 0; i < m->n_matches; i++) {
@@ -218,11 +230,11 @@ static void cap(struct pp_build *b, struct pp_plan_member *m, enum pp_way way)
 			if (order_of(match->item) != order || !match->item->o->share[way].ceil ||
 			    is_covered(m, match, way))
 				continue;
-			if (n == PP_PLAN_CAPS) {
+			if (n == room) {
 				pp_plan_remark(b, match->item, m,
-					       "%s: not in force; valid are %d limits of a "
+					       "%s: not in force; valid are %zu limits of a "
 					       "subject beside its nested ones",
-					       pp_plan_way[way], PP_PLAN_CAPS);
+					       pp_plan_way[way], room);
 				continue;
 			}
 			m->cap[way][n++] = match;
