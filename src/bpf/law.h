@@ -229,15 +229,42 @@ PP_APART int pp_law_next_epoch(struct pp_pipe *p)
 }
 
 /*
+ * There is more capacity than when flows were told this rate. They hear of it when they send next,
+ * and have timed that by what they were told: some are up before others, and R is not theirs alone.
+ */
+static inline void pp_law_wake(struct pp_pipe *p, __u64 now, __u64 rate)
+{
+	__u64 pause = 2 * pp_law_mss(p) * PP_NSEC / pp_max(rate, 1);
+
+	pause = pp_min(pause, PP_SLEEP_MOST);
+	if (pause > PP_EPOCH_MIN)
+		p->awake = pp_max(p->awake, now + pause + 2 * PP_EPOCH_MIN);
+}
+
+/* There is more capacity: what stands in the pipe leaves so much earlier. */
+static inline void pp_law_widen(struct pp_pipe *p, __u64 now, __u64 C)
+{
+	__u64 q = pp_law_queue(p, now), vt = p->vt;
+
+	if (q)
+		__sync_val_compare_and_swap(&p->vt, vt,
+					    (now + pp_law_scale(q, p->C, C)) << PP_TICKS);
+	if (C / 4 > p->C)
+		pp_law_wake(p, now, p->R);
+}
+
+/*
  * The capacity has changed, as that which a parent gives does all the time: R, and what arrived,
  * are taken as they would have been with the new one. Returns y.
  */
-PP_APART __u64 pp_law_rescale(struct pp_pipe *p, __u64 C, __u64 y)
+PP_APART __u64 pp_law_rescale(struct pp_pipe *p, __u64 now, __u64 C, __u64 y)
 {
 	__u64 was;
 
 	if (!p)
 		return y;
+	if (C > p->C)
+		pp_law_widen(p, now, C);
 	was = pp_max(p->R, 1);
 	p->R = pp_law_fair(p);
 	p->C = C;
@@ -247,12 +274,33 @@ PP_APART __u64 pp_law_rescale(struct pp_pipe *p, __u64 C, __u64 y)
 	return y * pp_min(p->R * 1024 / was, 65536) / 1024;
 }
 
+/*
+ * Was it idle for so long that flows are as new? It was not if it was so slow itself before its
+ * capacity rose, or if the flow that ends the silence was told so little, pace, that it is its own.
+ */
+static inline int pp_law_was_idle(struct pp_pipe *p, __u64 now, __u64 dt, __u64 T, __u64 pace)
+{
+	__u64 burst = 2 * pp_law_mss(p) * PP_NSEC;
+
+	if (!p->R)
+		return 1;
+	if (dt <= 8 * T)
+		return 0;
+	if (pace && dt / 4 < burst / pace) {
+		pp_law_wake(p, now, pace);
+		return 0;
+	}
+	T = pp_max(2 * burst / p->R, 8 * burst / pp_max(p->C, 1));
+	return dt > 8 * pp_min(T, PP_EPOCH_MAX) && (!p->awake || dt > 2 * PP_SLEEP_MOST);
+}
+
 /* After idleness. */
 static inline void pp_law_begin_anew(struct pp_pipe *p, __u64 C)
 {
 	p->R = C;
 	p->n16 = 0;
 	p->era = p->epoch_no;
+	p->awake = 0;
 	p->y = 0;
 	p->C = C;
 }
@@ -275,10 +323,10 @@ static inline void pp_law_note_missed(struct pp_pipe *p, __u64 y, __u32 nbig, __
 }
 
 /*
- * End the epoch if it is over: a new R. dt is bounded first, so that no product overflows at 1
- * Pbit/s.
+ * End the epoch if it is over: a new R. pace: what the flow whose packet ends it was told, or 0.
+ * dt is bounded first, so that no product overflows at 1 Pbit/s.
  */
-PP_APART int pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
+PP_APART int pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T, __u64 pace)
 {
 	__u64 last, dt, C, bytes, q, y, small, goal, low, R;
 	__u32 n16, was16, nbig, young, left;
@@ -301,17 +349,19 @@ PP_APART int pp_law_end_epoch(struct pp_pipe *p, __u64 now, __u64 T)
 	pp_law_next_epoch(p);
 	y = pp_law_per_second(bytes, dt);
 	pp_law_note_missed(p, y, nbig, dt);
-	if (dt > 8 * T || !p->R) {
+	if (pp_law_was_idle(p, now, dt, T, pace)) {
 		pp_law_begin_anew(p, C);
 		return 0;
 	}
 	if (p->C != C)
-		y = pp_law_rescale(p, C, y);
+		y = pp_law_rescale(p, now, C, y);
 	/*
 	 * flows that waited for their turns sent less than R or nothing: no reason to raise it, or
 	 * to count them out
 	 */
-	waited = (__s64)(p->turn - last) > 0;
+	waited = (__s64)(p->turn - last) > 0 || p->awake;
+	if ((__s64)(p->awake - now) <= 0)
+		p->awake = 0;
 	n16 = was16 = p->n16;
 	n16 = nbig * 16 >= n16 ? nbig * 16 : waited ? n16 : n16 - (n16 - nbig * 16 + 3) / 4;
 	p->n16 = n16;
@@ -395,7 +445,7 @@ static inline __u64 pp_law_arrive(struct pp_pipe *p, struct pp_share *s, __u64 n
 	 * not old */
 	if ((__s64)(now - p->last) >= (__s64)PP_EPOCH_MIN) {
 		T = pp_law_epoch(p);
-		pp_law_end_epoch(p, now, T);
+		pp_law_end_epoch(p, now, T, s->pace);
 	}
 	__sync_fetch_and_add(&p->bytes, len);
 	pp_law_count(p, s, len, q, T);

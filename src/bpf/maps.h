@@ -316,6 +316,7 @@ __noinline int pp_refresh(struct pp_path *path, __u64 now)
 
 		if (!p || !p->members || !(m = member_at(path, i)))
 			continue;
+		pp_tree_adopt(p, m, now);
 		m->cap = in_force(p, now) ? pp_tree_share(p, m) : 0;
 	}
 	return 0;

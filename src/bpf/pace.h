@@ -39,6 +39,8 @@
 #define PP_PACE_MAX 0xfffffffeULL
 /* 1 Pbit/s */
 #define PP_RATE_MAX 125000000000000ULL
+/* how long flows may sleep by a pace that is gone; slower ones are few segments anyway */
+#define PP_SLEEP_MOST (400 * PP_MSEC)
 /* of a share, what is made up for of what was too much, ns */
 #define PP_SHARE_DEBT (100 * PP_MSEC)
 

@@ -83,8 +83,8 @@ struct pp_pipe {
 	__u64 room;        /* queue that opening flows may find beside, ns */
 	__u64 refused_was; /* value of refused[PP_REFUSED_OPENING] at the epoch's start */
 	__u64 promised;    /* when what those that passed them by will send has left, ns */
-	__u32 far_us;      /* the longest round trip of a handshake, of the last minute or so */
-	__u32 pad;
+	/* until then flows may wait for what they were told before the capacity rose, ns; 0: none */
+	__u64 awake;
 
 	/* its place in a tree (tree.h): configuration, and state of a member */
 	__u64 guarantee; /* of a member */
@@ -108,7 +108,11 @@ struct pp_pipe {
 	__u16 own;            /* 1: of what a cgroup sends whose pipe has members; configuration */
 	__u16 uplink;         /* 1: of what has its other end off the node; likewise */
 	__u32 observe;        /* 1: it measures and limits nothing; likewise */
-	__u64 tree_pad[3];
+	/* of a member, as its parent has taken them into account: the configuration may be newer */
+	__u64 up_guarantee;
+	__u64 up_rate;
+	__u32 up_weight; /* 0: it has not sent since it has this parent */
+	__u32 far_us; /* the longest round trip of a handshake, of the last minute or so */
 
 	/* of user space alone */
 	__u64 key;         /* names it, in pp_names; 0: it was set by hand */

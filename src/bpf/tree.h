@@ -90,6 +90,88 @@ static inline __u64 pp_tree_share(const struct pp_pipe *p, const struct pp_pipe 
 	return pp_max(pp_min(g + mine, C), 1);
 }
 
+/* Was the member big in this epoch of the parent's, or the last? */
+static inline int pp_tree_was_big(const struct pp_pipe *p, const struct pp_pipe *m)
+{
+	return m->up_big && p->epoch_no + 1 - m->up_big <= 1;
+}
+
+/* R, with so many weights (sixteenths) and so much rest in the place of what there was. */
+static inline __u64 pp_tree_shift(__u64 R, __u64 n16, __u64 was16, __u64 rest, __u64 rest_was)
+{
+	if (was16 <= n16)
+		R = pp_law_scale(R, was16, n16);
+	else
+		R = pp_max(R, (R >> 8) * pp_min((was16 << 8) / n16, 1 << 20));
+	if (rest <= rest_was)
+		return pp_law_scale(R, rest, rest_was);
+	return pp_max(R, (R >> 8) * pp_min((rest << 8) / rest_was, 1 << 14));
+}
+
+/*
+ * User space has changed what a member may have, and R belongs to what it was: until the epoch ends
+ * all together would have more than the whole, or less. R is moved by as much as the member weighs
+ * more among those that share. One that may have more, and sends at all, is taken to use it.
+ */
+PP_APART int pp_tree_adopt(struct pp_pipe *p, struct pp_pipe *m, __u64 now)
+{
+	__u64 g, g_was, C, G, G_was, n16, was16, rest, R, low;
+	int raised = 0, changed = 0, big, counted;
+	__u64 ceil, ceil_was;
+	__u32 w, was;
+
+	if (!p || !m)
+		return 0;
+	w = m->weight, was = m->up_weight;
+	g = pp_min(m->guarantee, PP_RATE_MAX), g_was = m->up_guarantee;
+	ceil = m->rate, ceil_was = m->up_rate;
+	if (w == was && g == g_was && ceil == ceil_was)
+		return 0;
+	if (w != was && __sync_val_compare_and_swap(&m->up_weight, was, w) == was)
+		changed = 1, raised = w > was;
+	if (g != g_was && __sync_val_compare_and_swap(&m->up_guarantee, g_was, g) == g_was)
+		changed = 1, raised |= g > g_was;
+	if (ceil != ceil_was && __sync_val_compare_and_swap(&m->up_rate, ceil_was, ceil) == ceil_was)
+		raised |= ceil > ceil_was && ceil_was < m->cap;
+	if (!was || !(changed | raised) || !m->up_joined ||
+	    p->epoch_no - m->up_epoch > PP_TREE_AWAY)
+		return 0;
+	C = pp_law_rate(p);
+	big = pp_tree_was_big(p, m);
+	counted = m->up_big == p->epoch_no + 1;
+	if (!big && !raised)
+		return 0;
+	was16 = p->n16;
+	G_was = p->reserved;
+	if (big) {
+		n16 = pp_max(was16 + 16 * w, 16 * was + 16 * w) - 16 * was;
+		G = pp_max(G_was + g - pp_min(g_was, G_was), g);
+	} else {
+		n16 = was16 + 16 * w;
+		G = G_was + g;
+	}
+	if (counted) {
+		__sync_fetch_and_add(&p->nbig, w - was);
+		__sync_fetch_and_add(&p->big_guarantees, g - g_was);
+	}
+	p->n16 = n16;
+	p->reserved = G;
+	rest = pp_tree_rest(C, G);
+	low = pp_max(rest * PP_TREE_UNIT * 16 / n16, 1);
+	/* what is not big takes its part too, as far as it shows in R */
+	R = was16 < 16 ? low
+		       : pp_tree_shift(p->R, n16, was16, rest, pp_tree_rest(C, G_was));
+	R = pp_min(pp_max(R, low / 8 + 1), low);
+	if (raised) {
+		pp_law_wake(m, now, m->cap * 16 / pp_max(m->n16, 16));
+		p->R = pp_min(p->R, R);
+	} else if (m->cap <= ceil && R > p->R) {
+		p->R = R;
+		p->told = 0;
+	}
+	return 0;
+}
+
 /* What the member used lately, bytes/s: in the epoch that it sent in last, or less the longer ago.
  */
 static inline __u64 pp_tree_used(const struct pp_pipe *p, const struct pp_pipe *m, __u32 ago)
@@ -116,17 +198,36 @@ static inline void pp_tree_join(struct pp_pipe *p, struct pp_pipe *m)
 	__sync_fetch_and_add(&p->born, m->weight);
 }
 
-/* Is what a member sent in this epoch half of its share, bytes/s? */
-static inline int pp_tree_is_big(const struct pp_pipe *p, __u64 share, __u64 sent, __u64 q)
+/*
+ * Is what a member sent in this epoch half of its share, bytes/s? Of one that was not big in the
+ * last an eighth is enough where a queue stands: others have had what it now takes.
+ */
+static inline int pp_tree_is_big(const struct pp_pipe *p, __u64 share, __u64 sent, __u64 q,
+				 int newly)
 {
 	__u64 us = pp_tree_epoch(p) / PP_USEC, C = pp_law_rate(p);
 
+	if (newly && q > us * PP_USEC / 16 && sent > (share >> 8) * us / (8 * 3906))
+		return 1;
 	/* more than an epoch's worth has come already: shares may be far above what so many can
 	 * send */
 	if (q > us * PP_USEC / 4 && p->bytes - p->bytes_was > (C >> 8) * us / 3906)
 		share = pp_min(share, C / 16);
 	/* a million us are 3906 * 256: no product overflows */
 	return sent > (share >> 8) * us / (2 * 3906);
+}
+
+/* One that was not big is, and there is a queue: the others make room at once. */
+static inline void pp_tree_welcome(struct pp_pipe *p, struct pp_pipe *m)
+{
+	__u64 C = pp_law_rate(p), most = 16 * (__u64)pp_max(p->born, p->born_prev);
+	__u64 n16 = pp_min(p->n16 + 16 * m->weight, pp_max(most, 16));
+	__u64 rest = pp_tree_rest(C, p->reserved + pp_min(m->guarantee, PP_RATE_MAX));
+
+	if (n16 > p->n16)
+		p->n16 = n16;
+	if (p->C == C)
+		p->R = pp_min(p->R, pp_max(rest * PP_TREE_UNIT * 16 / pp_max(p->n16, 16), 1));
 }
 
 /* Count the member's packet. q: the queue that it found. */
@@ -137,7 +238,7 @@ static inline void pp_tree_count(struct pp_pipe *p, struct pp_pipe *m, __u64 len
 
 	if (was == e + 1)
 		return;
-	if (!pp_tree_is_big(p, m->cap, sent + len, q)) {
+	if (!pp_tree_is_big(p, m->cap, sent + len, q, was != e)) {
 		__sync_fetch_and_add(&p->small_bytes, len);
 		return;
 	}
@@ -145,6 +246,8 @@ static inline void pp_tree_count(struct pp_pipe *p, struct pp_pipe *m, __u64 len
 		return;
 	__sync_fetch_and_add(&p->small_bytes, -sent);
 	__sync_fetch_and_add(&p->nbig, m->weight);
+	if (was != e && q > pp_tree_epoch(p) / 16)
+		pp_tree_welcome(p, m);
 	told = (m->cap - pp_min(m->cap, m->guarantee)) * PP_TREE_UNIT / pp_max(m->weight, 1);
 	if (told > p->told)
 		p->told = told;
@@ -187,6 +290,12 @@ static inline __u64 pp_tree_reserve(struct pp_pipe *p, __u64 G, __u64 goal)
 	/* in steps that no product overflows in: 2^47 is above PP_RATE_MAX */
 	p->whole = G < 1ULL << 47 ? most * PP_TREE_WHOLE / G : most / pp_max(G >> 16, 1);
 	return most;
+}
+
+/* Is so much, bytes/s for a time of dt, more than bursts of segments make of little? */
+static inline int pp_tree_is_much(const struct pp_pipe *p, __u64 over, __u64 dt)
+{
+	return (over >> 8) * (dt / PP_USEC) / 3906 > 32 * pp_law_mss(p);
 }
 
 /* End the epoch if it is over: a new R. */
@@ -235,13 +344,32 @@ PP_APART int pp_tree_end_epoch(struct pp_pipe *p, __u64 now)
 	R = pp_law_step(p->R, rest, used, gone);
 	R = pp_min(R, (C + C / 16) * PP_TREE_UNIT / pp_max(least, 1));
 	low = rest * PP_TREE_UNIT * 16 / pp_max(n16, 16);
-	/* one that was held by less than R until now takes no part in the step */
-	if (used > rest + rest / 8 && W * 16 > was16)
+	/* one that was held by less than R until now takes no part in the step, and too much is
+	 * to end */
+	if (used > rest + rest / 8 && (W * 16 > was16 || pp_tree_is_much(p, used - rest, dt)))
 		R = pp_min(R, low);
 	p->R = pp_max(pp_max(R, low), 1);
 	if (y >= C - C / 16)
 		p->busy_ns += dt;
 	return 0;
+}
+
+/*
+ * So much more came in this epoch than leaves that its end is not waited for: R falls to what is
+ * safe if all that were big lately are.
+ */
+static inline void pp_tree_relieve(struct pp_pipe *p, __u64 now, __u64 q)
+{
+	__u64 C = pp_law_rate(p), T = pp_tree_epoch(p), fits, low;
+
+	if (q < PP_TREE_EPOCH_MIN / 4 || q < T / 4 || p->C != C)
+		return;
+	fits = (C >> 8) * ((now - p->last + T / 16) / PP_USEC) / 3906;
+	if (p->bytes - p->bytes_was <= fits)
+		return;
+	low = pp_tree_rest(C, p->reserved) * PP_TREE_UNIT * 16 / pp_max(p->n16, 16);
+	if (p->R > low)
+		p->R = pp_max(low, 1);
 }
 
 /*
@@ -267,7 +395,9 @@ static inline __u64 pp_tree_arrive(struct pp_pipe *p, struct pp_pipe *m, __u64 n
 		return q;
 	}
 	pp_tree_join(p, m);
+	pp_tree_adopt(p, m, now);
 	m->cap = pp_tree_share(p, m);
 	pp_tree_count(p, m, len, q);
+	pp_tree_relieve(p, now, q);
 	return q;
 }

@@ -372,12 +372,10 @@ int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_
 	r = check_share(d, path, id, ask, e);
 	if (r)
 		return r;
-	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[ask->dir]) {
-		pp_member_prepare(d, slot.pipe[ask->dir], ask->weight, ask->guarantee);
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot.pipe[ask->dir])
 		pp_pipe_configure(&d->pipes[slot.pipe[ask->dir]], id, ask);
-	} else {
+	else
 		r = pipe_create(d, path, id, ask, e);
-	}
 	if (!r)
 		r = set_share(d, path, id, ask, e);
 	return r < 0 ? r : pp_sockets_sync(d, path, ret_sockets, e);

@@ -113,7 +113,7 @@ static void join(struct pp_datapath *d, uint32_t k, uint32_t parent, uint32_t we
 	if (!d->pipes[parent].members && !d->pipes[parent].cgroup_id)
 		forget_state(&d->pipes[parent]);
 	p->cap = 0;
-	p->up_joined = p->up_big = 0;
+	p->up_joined = p->up_big = p->up_weight = 0;
 	p->up_used = 0;
 	add_members(&d->pipes[parent], 1);
 	/* from one to the other: there is no moment without */
@@ -121,47 +121,6 @@ static void join(struct pp_datapath *d, uint32_t k, uint32_t parent, uint32_t we
 	if (was)
 		leave(d, was);
 	pp_paths_changed(d);
-}
-
-/* A member that sent, or was big, in this epoch or the last weighs so much less. */
-static void forget_weight(struct pp_pipe *p, const struct pp_pipe *m, uint32_t less)
-{
-	uint32_t ago = p->epoch_no + 1 - m->up_big;
-
-	if (m->up_joined && p->epoch_no - m->up_epoch <= 1)
-		set_u32(&p->born_prev, p->born_prev > less ? p->born_prev - less : 0);
-	if (ago > 1 || !m->up_big)
-		return;
-	set_u32(&p->n16, p->n16 > less * 16 ? p->n16 - less * 16 : 0);
-	if (!ago && p->nbig >= less)
-		__atomic_fetch_sub(&p->nbig, less, __ATOMIC_SEQ_CST);
-}
-
-void pp_member_prepare(struct pp_datapath *d, uint32_t k, uint32_t weight, uint64_t guarantee)
-{
-	const struct pp_pipe *m = &d->pipes[k];
-	struct pp_pipe *p = &d->pipes[m->parent];
-	uint64_t C, W, G, R;
-
-	if (!m->parent || !weight)
-		return;
-	C = pp_law_rate(p);
-	W = pp_max(p->born_prev, p->n16 / 16) + weight;
-	W = pp_max(W > m->weight ? W - m->weight : 0, weight);
-	G = p->reserved + guarantee - pp_min(m->guarantee, guarantee);
-	R = pp_tree_rest(C, G) * PP_TREE_UNIT / W;
-	/* it may have been counted in this epoch already, as it was */
-	if (weight > m->weight && m->up_big == p->epoch_no + 1)
-		__atomic_fetch_add(&p->nbig, weight - m->weight, __ATOMIC_SEQ_CST);
-	if (weight > m->weight)
-		set_u32(&p->n16, p->n16 + (weight - m->weight) * 16);
-	if (guarantee > m->guarantee && m->up_big == p->epoch_no + 1)
-		__atomic_fetch_add(&p->big_guarantees, guarantee - m->guarantee, __ATOMIC_SEQ_CST);
-	if (weight < m->weight)
-		forget_weight(p, m, m->weight - weight);
-	/* one that weighs less leaves that much to all at once */
-	if (weight < m->weight || guarantee < m->guarantee ? R > p->R : R < p->R)
-		__atomic_store_n(&p->R, pp_max(R, 1), __ATOMIC_SEQ_CST);
 }
 
 /*

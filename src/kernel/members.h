@@ -19,13 +19,6 @@ uint32_t pp_member_above(const struct pp_datapath *d, uint64_t cgroup_id, enum p
 int pp_member_set(struct pp_datapath *d, uint32_t k, uint32_t parent, uint32_t weight,
 		  uint64_t guarantee);
 
-/*
- * Pipe k, if it is a member, is about to have another weight, guarantee or ceil: R of its parent
- * becomes what all who send can have then, and rises again as they leave some of it. Of several
- * those first that are to have less: else R goes through what it would be with all at their most.
- */
-void pp_member_prepare(struct pp_datapath *d, uint32_t k, uint32_t weight, uint64_t guarantee);
-
 /* Pipe k, if it is a member, is none any more; it keeps its ceil. */
 void pp_member_leave(struct pp_datapath *d, uint32_t k);
 

@@ -98,8 +98,6 @@ static void want_pipe(struct apply *a, struct pp_want *w)
 	w->pipe = at->pipe;
 	p = &a->d->pipes[w->pipe];
 	w->fresh = p->rate != w->rate || p->observe != w->observe;
-	if (p->parent && w->fresh)
-		pp_member_prepare(a->d, w->pipe, p->weight, p->guarantee);
 	/* what is not known may be what has set it */
 	if (!a->w->complete && w->rate > p->rate)
 		return;
@@ -120,27 +118,6 @@ static void want_pipes(struct apply *a)
 		if (w->pipe)
 			pp_ledger_open(a->d, w->pipe,
 				       w->ledger == PP_NOTHING ? 0 : all->w[w->ledger].key);
-	}
-}
-
-/*
- * Other shares of the same parent: first those that are less, or R would come down to what it is
- * with all at their most.
- */
-static void change_shares(struct apply *a, bool less)
-{
-	for (size_t i = 0; i < a->w->n; i++) {
-		struct pp_want *w = &a->w->w[i];
-		struct pp_pipe *p = &a->d->pipes[w->pipe];
-		uint32_t parent = w->parent == PP_NOTHING ? 0 : a->w->w[w->parent].pipe;
-
-		if (!w->pipe || !parent || p->parent != parent ||
-		    (p->weight == w->weight && p->guarantee == w->guarantee) ||
-		    (w->weight < p->weight || w->guarantee < p->guarantee) != less)
-			continue;
-		w->fresh = true;
-		pp_member_prepare(a->d, w->pipe, w->weight, w->guarantee);
-		pp_member_set(a->d, w->pipe, parent, w->weight, w->guarantee);
 	}
 }
 
@@ -351,8 +328,6 @@ int pp_wants_apply(struct pp_datapath *d, struct pp_wants *w, struct pp_err *e)
 	for (size_t i = 0; i < w->n_slots; i++)
 		look_at_slot(&a, &w->slots[i]);
 	want_pipes(&a);
-	change_shares(&a, true);
-	change_shares(&a, false);
 	for (size_t i = 0; i < w->n; i++)
 		want_member(&a, &w->w[i], false);
 	for (size_t i = 0; i < w->n_slots; i++)

@@ -105,8 +105,10 @@ static void refresh(struct sim *s, struct sim_flow *f)
 	for (__u32 i = f->pipes; i-- > 1;) {
 		struct pp_pipe *p = pipe_at(s, f, i), *m = pipe_at(s, f, i - 1);
 
-		if (p && p->members && m)
-			m->cap = pp_tree_share(p, m);
+		if (!p || !p->members || !m)
+			continue;
+		pp_tree_adopt(p, m, s->now);
+		m->cap = pp_tree_share(p, m);
 	}
 }
 

@@ -45,6 +45,7 @@ enum sim_event {
 	SIM_WRITE,
 	SIM_STOP,
 	SIM_FLIP,
+	SIM_CHANGE,
 	SIM_PHASE,
 	SIM_N_EVENT
 };
@@ -85,8 +86,17 @@ struct sim_node {
 	__u64 rtt;
 };
 
+/* A node becomes another, at a time after the start, as user space makes it: the numbers alone. */
+struct sim_change {
+	__u64 at; /* ns */
+	__u32 node, weight;
+	__u64 ceil, guarantee;
+};
+
 struct sim_tree {
 	struct sim_node *node;
+	struct sim_change *change; /* of a tree of one phase, in order of time */
+	__u32 changes;
 	__u32 nodes;
 	__u32 phases;
 	__u64 settle, phase; /* ns of a phase: before it is measured, and in all */
@@ -261,6 +271,7 @@ void sim_trees(void);
 void sim_tree_exact(const struct sim_tree *t, __u32 phase, double *ret);
 void sim_tree_build(struct sim *s);
 void sim_tree_phase(struct sim *s);
+void sim_tree_change(struct sim *s, __u32 which);
 void sim_tree_judge(struct sim *s);
 
 /* hard.c: the cases of tests/netns/hard.sh and many.sh */

@@ -180,7 +180,19 @@ void sim_tree_phase(struct sim *s)
 		if (g->from == s->phase)
 			sim_heap_add(&s->heap, s->now + sim_random(s, 1000) * PP_USEC, i, SIM_OPEN);
 	}
+	for (__u32 i = 0; i < t->changes; i++)
+		sim_heap_add(&s->heap, s->now + t->change[i].at, i, SIM_CHANGE);
 	sim_heap_add(&s->heap, s->phase_end, SIM_NONE, SIM_PHASE);
+}
+
+void sim_tree_change(struct sim *s, __u32 which)
+{
+	const struct sim_change *c = &s->c->tree->change[which];
+	struct pp_pipe *p = &s->pipe[c->node];
+
+	p->weight = c->weight;
+	p->guarantee = c->guarantee;
+	p->rate = c->ceil ? c->ceil : PP_RATE_MAX;
 }
 
 static double worst(const struct sim *s)
@@ -197,6 +209,21 @@ static double worst(const struct sim *s)
 	return most / s->c->tree->node[0].ceil;
 }
 
+/* What changes all the time: how much is too much, and what is left unused. */
+static void judge_changes(struct sim *s, double seconds)
+{
+	const struct sim_tree *t = s->c->tree;
+	char line[320];
+	double all = 0;
+
+	for (__u32 i = 0; i < t->nodes; i++)
+		all += s->leaf_got[i];
+	all /= seconds * t->node[0].ceil;
+	snprintf(line, sizeof(line), "%s: worst 100 ms %.1f %%, all %.1f %%, refused %llu", s->c->name,
+		 100 * worst(s), 100 * all, s->refused);
+	sim_judge_report(worst(s) <= 1.1 && all >= 0.9 && all < 1.01, line, NULL);
+}
+
 /* The phase is over: each leaf against what is exact. */
 void sim_tree_judge(struct sim *s)
 {
@@ -209,6 +236,11 @@ void sim_tree_judge(struct sim *s)
 
 	if (!exact)
 		abort();
+	if (t->changes) {
+		judge_changes(s, seconds);
+		free(exact);
+		return;
+	}
 	sim_tree_exact(t, s->phase, exact);
 	for (__u32 i = 0; i < t->nodes; i++) {
 		double got = s->leaf_got[i] / seconds, error;
@@ -370,8 +402,71 @@ static void forest(__u32 seed, __u64 bits)
 	}
 }
 
+static void change(struct sim_tree *t, __u64 ms, __u32 node, __u32 weight, __u64 guarantee,
+		   __u64 ceil)
+{
+	struct sim_change *c = realloc(t->change, (t->changes + 1) * sizeof(*c));
+
+	if (!c)
+		abort();
+	t->change = c;
+	c[t->changes++] = (struct sim_change){ ms * PP_MSEC, node, weight, ceil, guarantee };
+}
+
+/* Those of tests/netns/tree.sh: two pods, one command for each, some time apart. */
+static void commands(__u32 flows, enum sim_cc cc, __u64 apart)
+{
+	static const __u64 to[][4] = {
+		{ 100, 100, 0, 0 },   { 100, 300, 0, 0 },  { 1000, 1, 0, 0 }, { 100, 100, 600, 0 },
+		{ 100, 200, 0, 300 }, { 500, 100, 0, 0 }, { 1, 1000, 0, 0 }, { 300, 100, 0, 0 },
+	};
+	struct sim_tree *t;
+	char name[64];
+
+	snprintf(name, sizeof(name), "tree-changes-%ux%u-%s-%llums", flows, flows,
+		 cc ? "bbr" : "cubic", apart);
+	t = add(name, GBIT, 3, 1);
+	node(t, 0, 300, flows, cc);
+	node(t, 0, 100, flows, cc);
+	for (__u32 i = 0; i < 8; i++) {
+		change(t, 1000 + 300 * i, 1, to[i][0], 0, 0);
+		change(t, 1000 + 300 * i + apart, 2, to[i][1], to[i][2] * MBIT / 8,
+		       to[i][3] * MBIT / 8);
+	}
+	t->phase = 4 * PP_NSEC;
+}
+
+/* Any member becomes anything. */
+static void changes(__u32 seed)
+{
+	struct sim s = { .rng = 0xd1342543de82ef95ULL * (seed + 1) };
+	__u32 members = 2 + sim_random(&s, 7);
+	struct sim_tree *t;
+	char name[64];
+
+	snprintf(name, sizeof(name), "tree-changes-random-%u", seed);
+	t = add(name, GBIT, members + 1, 1);
+	for (__u32 i = 0; i < members; i++)
+		node(t, 0, 100, 1 + sim_random(&s, 8), sim_random(&s, 2))->rtt =
+			(50 + sim_random(&s, 450)) * PP_USEC;
+	t->phase = 6 * PP_NSEC;
+	for (__u64 at = 1000; at < 5800; at += 100 + sim_random(&s, 200)) {
+		__u64 weight = sim_random(&s, 3) ? 50 + sim_random(&s, 400) : 1 + sim_random(&s, 1000);
+		__u64 guarantee = sim_random(&s, 3) ? 0 : sim_random(&s, GBIT / 8 / members);
+		__u64 ceil = sim_random(&s, 3) ? 0 : GBIT / 20 + sim_random(&s, GBIT / 10);
+
+		change(t, at, 1 + sim_random(&s, members), weight, guarantee, ceil);
+	}
+}
+
 void sim_trees(void)
 {
+	for (enum sim_cc k = SIM_CUBIC; k <= SIM_BBR; k++)
+		for (__u32 flows = 1; flows <= 16; flows *= 4)
+			for (__u64 apart = 0; apart <= 50; apart += 25)
+				commands(flows, k, apart);
+	for (__u32 seed = 0; seed < 16; seed++)
+		changes(seed);
 	pairs();
 	guarantees();
 	for (__u32 seed = 0; seed < 4; seed++) {

@@ -282,6 +282,9 @@ static int handle(struct sim *s, const struct sim_heap_entry *e)
 	case SIM_FLIP:
 		flip(s);
 		break;
+	case SIM_CHANGE:
+		sim_tree_change(s, e->flow);
+		break;
 	default:
 		return next_phase(s);
 	}

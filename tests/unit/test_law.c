@@ -148,7 +148,7 @@ static void test_measured(void)
 			bytes = (u128)rates[i] * percent / 100 * T / PP_NSEC;
 			p.bytes = bytes;
 			p.last = now - T;
-			pp_law_end_epoch(&p, now, T);
+			pp_law_end_epoch(&p, now, T, rnd() % 2 ? any() : 0);
 			is_u64(p.y, (u128)bytes * 1000000 / (T / 1000),
 			       "%d %% of %llu bytes/s is measured as that", percent, rates[i]);
 			ok(!broken(&p, now), "and leaves a sound state");

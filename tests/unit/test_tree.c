@@ -181,8 +181,86 @@ static void test_scale(void)
 	   "and at both ends");
 }
 
+/* A parent of 1 Gbit/s that two big members share, 300 and 100, and one of them. */
+static struct pp_pipe shared(struct pp_pipe *m, __u32 weight)
+{
+	struct pp_pipe p = pipe_of(C1G);
+
+	p.members = 2;
+	p.C = C1G;
+	p.epoch_no = 100;
+	p.n16 = 400 * 16;
+	p.R = C1G * PP_TREE_UNIT / 400;
+	*m = member_of(weight, 0);
+	m->up_joined = 1;
+	m->up_epoch = m->up_big = 100;
+	pp_tree_adopt(&p, m, NOW);
+	m->cap = pp_tree_share(&p, m);
+	return p;
+}
+
+static int is_near(__u64 a, __u64 b)
+{
+	return a <= b && a >= b - b / 200;
+}
+
+/* What user space changes of a member, and what R is with it. */
+static void test_adopt(void)
+{
+	struct pp_pipe m, p = shared(&m, 100);
+
+	is_u64(p.R, C1G * PP_TREE_UNIT / 400, "a member that is as it was changes nothing");
+	m.weight = 500;
+	pp_tree_adopt(&p, &m, NOW);
+	is_u64(p.n16, 800 * 16, "a weight of 100 becomes 500: 800 in all");
+	ok(is_near(p.R, C1G * PP_TREE_UNIT / 800), "R is less, at once: %llu", p.R);
+	pp_tree_adopt(&p, &m, NOW);
+	is_u64(p.n16, 800 * 16, "and once");
+	m.weight = 100;
+	p.told = 5;
+	pp_tree_adopt(&p, &m, NOW);
+	is_u64(p.n16, 400 * 16, "100 again");
+	ok(is_near(p.R, C1G * PP_TREE_UNIT / 400), "R is what it was: %llu", p.R);
+	is_u64(p.told, 0, "what it came to before bounds it no more");
+	m.guarantee = C1G / 2;
+	pp_tree_adopt(&p, &m, NOW);
+	ok(is_near(p.R, C1G / 2 * PP_TREE_UNIT / 400), "half is guaranteed: %llu", p.R);
+	m.guarantee = 0;
+	pp_tree_adopt(&p, &m, NOW);
+	ok(is_near(p.R, C1G * PP_TREE_UNIT / 400), "and is not: %llu", p.R);
+
+	p = shared(&m, 100);
+	m.up_big = 80;
+	m.weight = 500;
+	pp_tree_adopt(&p, &m, NOW);
+	is_u64(p.n16, 900 * 16, "one that was small is taken to use what it may have more");
+	p = shared(&m, 100);
+	m.up_epoch = m.up_big = 100 - PP_TREE_AWAY - 1;
+	m.weight = 500;
+	pp_tree_adopt(&p, &m, NOW);
+	is_u64(p.n16, 400 * 16, "one that sends nothing is not");
+
+	/* held by its ceil at 1 Mbit/s it left the rest to the other */
+	p = shared(&m, 100);
+	m.rate = C1G / 1000;
+	pp_tree_adopt(&p, &m, NOW);
+	p.R = C1G * PP_TREE_UNIT / 300;
+	m.cap = pp_tree_share(&p, &m);
+	m.rate = C1G;
+	pp_tree_adopt(&p, &m, NOW);
+	ok(is_near(p.R, C1G * PP_TREE_UNIT / 400), "a ceil is lifted: R is what all can have: %llu",
+	   p.R);
+
+	p = shared(&m, 100);
+	p.n16 = 0;
+	m.weight = 200;
+	pp_tree_adopt(&p, &m, NOW);
+	ok(p.R >= C1G * PP_TREE_UNIT / 1000, "of none that are big nothing is scaled: %llu", p.R);
+}
+
 int main(void)
 {
+	test_adopt();
 	test_share();
 	test_use();
 	test_reserve();
