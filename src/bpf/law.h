@@ -29,6 +29,7 @@
  */
 #pragma once
 
+#include "admit.h"
 #include "pace.h"
 
 /* A flow that nothing paces was silent for so long, or one that hears R is so far away. */
@@ -110,13 +111,6 @@ static inline void pp_law_count(struct pp_pipe *p, struct pp_share *s, __u64 len
 		if (p->C == C && p->R > C / n)
 			p->R = C / n;
 	}
-}
-
-/* A connection has opened whose handshake took so long: a wait for admission has to outlast it. */
-static inline void pp_law_far(struct pp_pipe *p, __u32 us)
-{
-	if (us > p->far_us)
-		p->far_us = us;
 }
 
 /* Bytes in dt ns as bytes/s. 8 s at 1 Pbit/s are 1e15 bytes: a factor of a million does not fit. */
@@ -457,54 +451,6 @@ static inline void pp_law_pass_by(struct pp_pipe *p, __u64 len)
 {
 	__sync_fetch_and_add(&p->bytes, len);
 	__sync_fetch_and_add(&p->bytes_was, len);
-}
-
-/*
- * A connection opens: how long is it to wait, in ns? What it sends first nothing paces, so that a
- * storm of short ones goes past any rate. While a queue stands they are admitted one after another,
- * each when what those before it send first has left. Their waits are made by a timer of the
- * kernel's, with the given tick: the queue that is let stand is what leaves during the shortest.
- *
- * The timer goes on to run while the handshake is on its way: at the end that accepts, for 63 waits
- * until it is given up. The end that connects sends its SYN again after each (connects): there a
- * wait is longer than the round trip.
- */
-static inline __u64 pp_law_admit(struct pp_pipe *p, __u64 now, __u64 tick, int connects)
-{
-	__u64 far = connects ? 2 * PP_USEC * p->far_us : PP_USEC * p->far_us / 32;
-	__u64 least = pp_min(pp_max(pp_max(PP_ADMIT_LEAST, 2 * tick), far), PP_ADMIT_MOST);
-	__u64 segment = pp_law_mss(p) * PP_NSEC / pp_law_rate(p);
-	__u64 stands =
-		pp_max(pp_min(least, PP_ADMIT_STANDS) + 2 * tick, PP_ADMIT_SEGMENTS * segment);
-	__u64 q = pp_law_queue(p, now), was = p->admit, one, at;
-
-	if (q <= stands && (__s64)(was - now) <= 0)
-		return 0;
-	one = p->opens ? p->open_ns * 256 / p->opens : segment;
-	/*
-	 * while some wait others pass by to fill a gap, but not all that come: each promises a part
-	 * of its time, most of which the queue sees soon
-	 */
-	at = (__s64)(p->promised - now) > 0 ? p->promised : now;
-	if (pp_max(q, at - now) <= stands / 2) {
-		p->promised = at + one / 4;
-		return 0;
-	}
-	/*
-	 * What is not known of them the queue corrects. In narrower bounds where a connection opens
-	 * here, whose data comes with it: with 200 that send 10 kB each wide ones swing (83 % of
-	 * the limit instead of 91), with 200 that are asked for 10 kB narrow ones leave more unused
-	 * (92 % instead of 95).
-	 */
-	at = q * 7 / stands;
-	at = was + one * (connects ? pp_min(pp_max(at, 7), 24) : pp_min(at, 32)) / 8;
-	if ((__s64)(at - now) < (__s64)least)
-		at = now + least;
-	if (at - now > PP_ADMIT_MOST)
-		at = now + PP_ADMIT_MOST;
-	/* a lost race lets two in at once */
-	__sync_val_compare_and_swap(&p->admit, was, at);
-	return at - now;
 }
 
 /*

@@ -83,7 +83,7 @@ struct pp_pipe {
 	__u64 room;        /* queue that opening flows may find beside, ns */
 	__u64 refused_was; /* value of refused[PP_REFUSED_OPENING] at the epoch's start */
 	__u64 promised;    /* when what those that passed them by will send has left, ns */
-	/* until then flows may wait for what they were told before the capacity rose, ns; 0: none */
+	/* till then flows may sleep by what they were told before the capacity rose, ns; or 0 */
 	__u64 awake;
 
 	/* its place in a tree (tree.h): configuration, and state of a member */

@@ -108,6 +108,56 @@ static inline __u64 pp_tree_shift(__u64 R, __u64 n16, __u64 was16, __u64 rest, _
 	return pp_max(R, (R >> 8) * pp_min((rest << 8) / rest_was, 1 << 14));
 }
 
+/* What changed of a member since its parent last looked. */
+struct pp_tree_news {
+	__u64 guarantee; /* as it was, bytes/s */
+	__u32 weight;    /* as it was; 0: the parent has not known the member */
+	__u16 changed;   /* its weight or guarantee is another */
+	__u16 raised;    /* it may have more, by one of them or by its ceil */
+};
+
+/* Each change is seen by one CPU, the one whose exchange wins. */
+static inline void pp_tree_look(struct pp_pipe *m, struct pp_tree_news *n)
+{
+	__u64 g = pp_min(m->guarantee, PP_RATE_MAX), ceil = m->rate, was = m->up_rate;
+	__u32 w = m->weight;
+
+	n->weight = m->up_weight;
+	n->guarantee = m->up_guarantee;
+	n->changed = n->raised = 0;
+	if (w != n->weight &&
+	    __sync_val_compare_and_swap(&m->up_weight, n->weight, w) == n->weight) {
+		n->changed = 1;
+		n->raised = w > n->weight;
+	}
+	if (g != n->guarantee &&
+	    __sync_val_compare_and_swap(&m->up_guarantee, n->guarantee, g) == n->guarantee) {
+		n->changed = 1;
+		n->raised |= g > n->guarantee;
+	}
+	if (ceil != was && __sync_val_compare_and_swap(&m->up_rate, was, ceil) == was)
+		n->raised |= ceil > was && was < m->cap;
+}
+
+/* The sums of big members', with the member as it is now. */
+static inline void pp_tree_recount(struct pp_pipe *p, const struct pp_pipe *m,
+				   const struct pp_tree_news *n, int big)
+{
+	__u64 g = pp_min(m->guarantee, PP_RATE_MAX), was16 = 16 * (__u64)n->weight;
+
+	if (!big) {
+		p->n16 += 16 * m->weight;
+		p->reserved += g;
+		return;
+	}
+	p->n16 = pp_max(p->n16, was16) - was16 + 16 * m->weight;
+	p->reserved = pp_max(p->reserved, n->guarantee) - n->guarantee + g;
+	if (m->up_big == p->epoch_no + 1) {
+		__sync_fetch_and_add(&p->nbig, m->weight - n->weight);
+		__sync_fetch_and_add(&p->big_guarantees, g - n->guarantee);
+	}
+}
+
 /*
  * User space has changed what a member may have, and R belongs to what it was: until the epoch ends
  * all together would have more than the whole, or less. R is moved by as much as the member weighs
@@ -115,57 +165,32 @@ static inline __u64 pp_tree_shift(__u64 R, __u64 n16, __u64 was16, __u64 rest, _
  */
 PP_APART int pp_tree_adopt(struct pp_pipe *p, struct pp_pipe *m, __u64 now)
 {
-	__u64 g, g_was, C, G, G_was, n16, was16, rest, R, low;
-	int raised = 0, changed = 0, big, counted;
-	__u64 ceil, ceil_was;
-	__u32 w, was;
+	__u64 C, rest_was, was16, rest, R, low;
+	struct pp_tree_news n;
+	int big;
 
-	if (!p || !m)
+	if (!p || !m || (m->weight == m->up_weight && m->guarantee == m->up_guarantee &&
+			 m->rate == m->up_rate))
 		return 0;
-	w = m->weight, was = m->up_weight;
-	g = pp_min(m->guarantee, PP_RATE_MAX), g_was = m->up_guarantee;
-	ceil = m->rate, ceil_was = m->up_rate;
-	if (w == was && g == g_was && ceil == ceil_was)
-		return 0;
-	if (w != was && __sync_val_compare_and_swap(&m->up_weight, was, w) == was)
-		changed = 1, raised = w > was;
-	if (g != g_was && __sync_val_compare_and_swap(&m->up_guarantee, g_was, g) == g_was)
-		changed = 1, raised |= g > g_was;
-	if (ceil != ceil_was && __sync_val_compare_and_swap(&m->up_rate, ceil_was, ceil) == ceil_was)
-		raised |= ceil > ceil_was && ceil_was < m->cap;
-	if (!was || !(changed | raised) || !m->up_joined ||
+	pp_tree_look(m, &n);
+	big = pp_tree_was_big(p, m);
+	if (!n.weight || !(big ? n.changed | n.raised : n.raised) || !m->up_joined ||
 	    p->epoch_no - m->up_epoch > PP_TREE_AWAY)
 		return 0;
 	C = pp_law_rate(p);
-	big = pp_tree_was_big(p, m);
-	counted = m->up_big == p->epoch_no + 1;
-	if (!big && !raised)
-		return 0;
 	was16 = p->n16;
-	G_was = p->reserved;
-	if (big) {
-		n16 = pp_max(was16 + 16 * w, 16 * was + 16 * w) - 16 * was;
-		G = pp_max(G_was + g - pp_min(g_was, G_was), g);
-	} else {
-		n16 = was16 + 16 * w;
-		G = G_was + g;
-	}
-	if (counted) {
-		__sync_fetch_and_add(&p->nbig, w - was);
-		__sync_fetch_and_add(&p->big_guarantees, g - g_was);
-	}
-	p->n16 = n16;
-	p->reserved = G;
-	rest = pp_tree_rest(C, G);
-	low = pp_max(rest * PP_TREE_UNIT * 16 / n16, 1);
+	rest_was = pp_tree_rest(C, p->reserved);
+	pp_tree_recount(p, m, &n, big);
+	rest = pp_tree_rest(C, p->reserved);
+	low = pp_max(rest * PP_TREE_UNIT * 16 / pp_max(p->n16, 1), 1);
 	/* what is not big takes its part too, as far as it shows in R */
-	R = was16 < 16 ? low
-		       : pp_tree_shift(p->R, n16, was16, rest, pp_tree_rest(C, G_was));
+	R = was16 < 16 ? low : pp_tree_shift(p->R, pp_max(p->n16, 1), was16, rest, rest_was);
 	R = pp_min(pp_max(R, low / 8 + 1), low);
-	if (raised) {
+	if (n.raised) {
 		pp_law_wake(m, now, m->cap * 16 / pp_max(m->n16, 16));
 		p->R = pp_min(p->R, R);
-	} else if (m->cap <= ceil && R > p->R) {
+	} else if (m->cap <= m->rate && R > p->R) {
+		/* what it came to for others before does not bound it */
 		p->R = R;
 		p->told = 0;
 	}

@@ -451,7 +451,8 @@ static void changes(__u32 seed)
 			(50 + sim_random(&s, 450)) * PP_USEC;
 	t->phase = 6 * PP_NSEC;
 	for (__u64 at = 1000; at < 5800; at += 100 + sim_random(&s, 200)) {
-		__u64 weight = sim_random(&s, 3) ? 50 + sim_random(&s, 400) : 1 + sim_random(&s, 1000);
+		__u64 weight = sim_random(&s, 3) ? 50 + sim_random(&s, 400)
+						 : 1 + sim_random(&s, 1000);
 		__u64 guarantee = sim_random(&s, 3) ? 0 : sim_random(&s, GBIT / 8 / members);
 		__u64 ceil = sim_random(&s, 3) ? 0 : GBIT / 20 + sim_random(&s, GBIT / 10);
 
