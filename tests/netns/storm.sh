@@ -30,7 +30,7 @@ for n in 10 50 200; do
 	storm sent 1k "$n" close 92 100
 done
 for n in 10 50 200; do
-	LAB_FAMILY=6 storm "sent, IPv6" 10k "$n" close 88 $((3 * n + 100))
+	LAB_FAMILY=6 storm "sent, IPv6" 10k "$n" close 93 $((3 * n + 100))
 done
 storm sent 10k 100 keep 95 300
 is "a storm's handshakes wait" "$(pp status -o json | jq '.limits[0].delayed > 1000')" true
@@ -70,8 +70,8 @@ is "what opens them waits" "$(field a '.delayed > 1000')" true
 is "and then is in order: nothing was refused" "$(field a .refused)" 0
 opened 200 1000 140
 opened 50 10000 150
-opened 200 10000 220
-is_share "opened, 200 clients, 10000 bytes" "$(jq .wire.rate_bps "$LAB_RECEIVE")" 100M 85 101.5
+opened 200 10000 180
+is_share "opened, 200 clients, 10000 bytes" "$(jq .wire.rate_bps "$LAB_RECEIVE")" 100M 93 101.5
 
 # A peer that is down for some seconds, meanwhile: a wait of 20 ms is not what a SYN's tries begin
 # with, or the last of them would have failed after 2.6 s.

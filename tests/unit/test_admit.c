@@ -44,8 +44,8 @@ static void test_one_after_another(void)
 	second = pp_law_admit(&p, NOW, TICK, 0);
 	is_u64(second - first, one, "the next so much longer as the first takes");
 	p.vt = (NOW + 80 * PP_MSEC) << PP_TICKS;
-	is_u64(pp_law_admit(&p, NOW, TICK, 0) - second, 28 * one / 8,
-	       "and longer, the longer the queue is");
+	is_u64(pp_law_admit(&p, NOW, TICK, 0) - second, 10 * one / 8,
+	       "and a quarter longer while the queue is long: who is told so opens a wait later");
 	p.vt = (NOW + 12 * PP_MSEC) << PP_TICKS;
 	ok(pp_law_admit(&p, NOW, TICK, 0) > 0, "while some wait nobody passes by");
 	p.vt = (NOW + 10 * PP_MSEC) << PP_TICKS;
