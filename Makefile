@@ -7,7 +7,7 @@
 #   make cluster    build a Kubernetes of two nodes, bring it up with podpace; make cluster-down (root)
 #   make test-cluster   tests on it; see docs/cluster.md (root)
 #   make bench      podpace beside what else limits bandwidth; writes build/bench (root; half an hour)
-#   make install    to $(DESTDIR)$(PREFIX), and a unit of systemd with an empty /etc/podpace
+#   make install    to $(DESTDIR)$(PREFIX), also as kubectl's plugin, and a unit of systemd with an empty /etc/podpace
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -209,6 +209,8 @@ demo: $(B)/podpace $(B)/traffic
 
 install: all
 	install -D -m 755 $(B)/podpace $(DESTDIR)$(PREFIX)/sbin/podpace
+	install -d -m 755 $(DESTDIR)$(PREFIX)/bin
+	ln -sf ../sbin/podpace $(DESTDIR)$(PREFIX)/bin/kubectl-podpace
 	install -D -m 644 man/podpace.8 $(DESTDIR)$(PREFIX)/share/man/man8/podpace.8
 	install -d -m 755 $(DESTDIR)/lib/systemd/system $(DESTDIR)/etc/podpace
 	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' deploy/podpace.service > $(DESTDIR)/lib/systemd/system/podpace.service

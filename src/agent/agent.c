@@ -223,6 +223,7 @@ static void apply(void *arg)
 	if (a->kube)
 		pp_agent_remark(a);
 	pp_agent_status(a);
+	pp_agent_wait_expiry(a);
 	if (!due && !a->rests)
 		pp_mem_trim();
 	a->rests = !due;
@@ -364,6 +365,8 @@ static int open_all(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = pp_source_timer(a->loop, apply, a, &a->apply_timer);
 	if (!r)
+		r = pp_agent_open_expiry(a);
+	if (!r)
 		r = pp_cgroupfs_open(&a->cgroupfs, e);
 	if (!r)
 		r = pp_notify_new(a->loop, &a->notify, e);
@@ -395,6 +398,7 @@ static void close_all(struct pp_agent *a)
 	pp_notify_free(a->notify);
 	pp_sources_free(a->said);
 	pp_source_free(a->apply_timer);
+	pp_source_free(a->expiry_timer);
 	pp_source_free(a->end_timer);
 	pp_source_free(a->signals);
 	if (a->signal_fd >= 0)

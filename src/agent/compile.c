@@ -2,6 +2,7 @@
 // All that the agent knows, made into a plan; and what became of it.
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <time.h>
 
 #include "agent/compile.h"
 #include "base/base.h"
@@ -52,6 +53,8 @@ static void gathered_free(struct gathered *g)
 
 static void add_pods(const struct pp_agent *a, struct gathered *g)
 {
+	int64_t now = time(NULL);
+
 	for (size_t i = 0; i < a->pods.n; i++) {
 		const struct pp_pod *pod = a->pods.pods[i];
 
@@ -65,6 +68,8 @@ static void add_pods(const struct pp_agent *a, struct gathered *g)
 			.n_labels = pod->n_labels,
 			.class = pod->class,
 			.annotation = { pod->limit[PP_EGRESS].valid, pod->limit[PP_INGRESS].valid },
+			.limit = { pp_pod_limit_own(&pod->limit[PP_EGRESS], now),
+				   pp_pod_limit_own(&pod->limit[PP_INGRESS], now) },
 		};
 	}
 }
@@ -270,8 +275,8 @@ static bool is_limited(const struct pp_plan_subject *s, int dir)
 /* An annotation that is not valid is told, whatever else limits the pod. */
 static void settle(struct pp_pod_limit *l, enum pp_pod_state state, const char *why)
 {
-	if (l->invalid)
-		pp_pod_set_state(l, PP_POD_INVALID, l->invalid);
+	if (l->invalid || l->own_invalid)
+		pp_pod_set_state(l, PP_POD_INVALID, l->invalid ?: l->own_invalid);
 	else
 		pp_pod_set_state(l, state, why);
 }

@@ -54,7 +54,8 @@ static void set_since(json_t *o, uint64_t since)
 		set_text(o, "since", text);
 }
 
-static json_t *limit(const struct pp_agent *a, const struct pp_plan_pipe *p, const char *why)
+json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe *p,
+			    const char *why)
 {
 	uint32_t k = a->loaded ? a->in_kernel.pipe[p->index] : 0;
 	const struct pp_pipe *pipe = k ? &a->d.pipes[k] : NULL;
@@ -91,7 +92,7 @@ static json_t *limit(const struct pp_agent *a, const struct pp_plan_pipe *p, con
 	return o;
 }
 
-static const char *why_not(const struct pp_agent *a, const struct pp_plan_subject *s, int way)
+const char *pp_agent_why_not(const struct pp_agent *a, const struct pp_plan_subject *s, int way)
 {
 	for (size_t i = 0; i < a->n_places; i++)
 		if (a->places[i].subject == s)
@@ -104,7 +105,7 @@ static void chain(const struct pp_agent *a, json_t *list, const struct pp_plan_p
 		  const char *why)
 {
 	for (; p; p = p->parent)
-		json_array_append_new(list, limit(a, p, why));
+		json_array_append_new(list, pp_agent_limit_json(a, p, why));
 }
 
 static json_t *limits(const struct pp_agent *a, const struct pp_plan_subject *s)
@@ -112,12 +113,13 @@ static json_t *limits(const struct pp_agent *a, const struct pp_plan_subject *s)
 	json_t *list = json_array();
 
 	for (int way = 0; way < PP_N_WAYS; way++) {
-		const char *why = why_not(a, s, way);
+		const char *why = pp_agent_why_not(a, s, way);
 
 		chain(a, list, s->leaf[way], why);
 		for (int i = 0; i < PP_PLAN_CAPS; i++)
 			if (s->cap[way][i])
-				json_array_append_new(list, limit(a, s->cap[way][i], why));
+				json_array_append_new(
+					list, pp_agent_limit_json(a, s->cap[way][i], why));
 		chain(a, list, s->uplink[way], why);
 	}
 	return list;
@@ -146,7 +148,7 @@ static json_t *notes(const struct pp_plan *plan, const char *subject)
 	return list;
 }
 
-static int answer(FILE *f, int status, json_t *o)
+int pp_agent_answer(FILE *f, int status, json_t *o)
 {
 	json_dumpf(o, f, JSON_INDENT(2));
 	fputc('\n', f);
@@ -159,7 +161,7 @@ static int refuse(FILE *f, int status, const char *fmt, const char *what)
 	char text[400];
 
 	snprintf(text, sizeof(text), fmt, what);
-	return answer(f, status, json_pack("{s:s}", "error", text));
+	return pp_agent_answer(f, status, json_pack("{s:s}", "error", text));
 }
 
 /* pod/NAMESPACE/NAME or cgroup/PATH. */
@@ -185,6 +187,17 @@ static const struct pp_plan_subject *find(const struct pp_agent *a, const char *
 	return NULL;
 }
 
+/* podpace's own, as the limits in force have them: whoever sets one can see that it is known. */
+static json_t *annotations(const struct pp_agent *a, const struct pp_plan_subject *s)
+{
+	const struct pp_pod *pod = s->namespace ? pp_pods_find(&a->pods, s->uid) : NULL;
+	json_t *o = json_object();
+
+	for (int way = 0; pod && way < PP_N_WAYS; way++)
+		set_text(o, pp_timed_key[way], pod->limit[way].own_text);
+	return o;
+}
+
 int pp_agent_explain(FILE *f, const char *rest, void *arg)
 {
 	const struct pp_agent *a = arg;
@@ -207,6 +220,7 @@ int pp_agent_explain(FILE *f, const char *rest, void *arg)
 	set_text(o, "class", s->class);
 	set_text(o, "class_from", s->class_from);
 	set(o, "limits", limits(a, s));
+	set(o, "annotations", annotations(a, s));
 	set(o, "notes", notes(a->plan, name));
-	return answer(f, 200, o);
+	return pp_agent_answer(f, 200, o);
 }

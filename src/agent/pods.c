@@ -36,6 +36,8 @@ static void pod_free(struct pp_pod *pod)
 		free(pod->limit[dir].text);
 		free(pod->limit[dir].invalid);
 		free(pod->limit[dir].valid);
+		free(pod->limit[dir].own_text);
+		free(pod->limit[dir].own_invalid);
 	}
 	free(pod->ns);
 	free(pod->name);
@@ -153,6 +155,30 @@ static void ask(struct pp_pod_limit *l, const char *annotation, const char *text
 		l->valid = text ? strdup(text) : NULL;
 	}
 	l->text = text ? strdup(text) : NULL;
+}
+
+static void ask_own(struct pp_pod_limit *l, const char *annotation, const char *text, uint64_t now)
+{
+	struct pp_err e = { "" };
+
+	if (same_text(text, l->own_text))
+		return;
+	free(l->own_text);
+	free(l->own_invalid);
+	l->own_text = text ? strdup(text) : NULL;
+	l->own_invalid = NULL;
+	l->asked = now;
+	if (!text) {
+		l->own = (struct pp_timed){};
+	} else if (pp_timed_parse(text, &l->own, &e)) {
+		pp_err_wrap(&e, -EINVAL, "%s", annotation);
+		l->own_invalid = strdup(e.msg);
+	}
+}
+
+uint64_t pp_pod_limit_own(const struct pp_pod_limit *l, int64_t now)
+{
+	return l->own.until && l->own.until <= now ? 0 : l->own.rate;
 }
 
 /* --- labels and addresses */
@@ -274,5 +300,8 @@ struct pp_pod *pp_pods_put(struct pp_pods *p, const json_t *object, uint64_t now
 	for (int dir = 0; dir < PP_N_DIR; dir++)
 		ask(&pod->limit[dir], pp_pod_annotation[dir],
 		    over ? NULL : text_at(meta, "annotations", pp_pod_annotation[dir]), now);
+	for (int dir = 0; dir < PP_N_DIR; dir++)
+		ask_own(&pod->limit[dir], pp_timed_key[dir],
+			over ? NULL : text_at(meta, "annotations", pp_timed_key[dir]), now);
 	return pod;
 }

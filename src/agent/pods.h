@@ -10,6 +10,7 @@
 #include "agent/tree.h"
 #include "bpf/abi.h"
 #include "policy/object.h"
+#include "policy/timed.h"
 
 enum pp_pod_state {
 	PP_POD_FREE,	 /* nothing limits it */
@@ -25,6 +26,9 @@ struct pp_pod_limit {
 	char *text;    /* the annotation as written; NULL: none */
 	char *invalid; /* what is wrong with it; NULL: nothing */
 	char *valid;   /* the last annotation that was valid; NULL: there was none */
+	/* the same of podpace's own annotation (policy/timed.h) */
+	char *own_text, *own_invalid;
+	struct pp_timed own;
 	bool wanted;   /* something limits it: by the last plan */
 	uint64_t asked; /* when that last changed, pp_now() */
 	enum pp_pod_state state;
@@ -87,5 +91,8 @@ void pp_pods_free(struct pp_pods *p);
 
 /* Changes the state; a new one, or a new reason, is still to be reported. why: "" for none. */
 void pp_pod_set_state(struct pp_pod_limit *l, enum pp_pod_state state, const char *why);
+
+/* What its own annotation limits it to at this time, seconds since 1970; 0: nothing. */
+uint64_t pp_pod_limit_own(const struct pp_pod_limit *l, int64_t now);
 
 const char *pp_pod_state_name(enum pp_pod_state state);

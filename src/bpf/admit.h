@@ -45,10 +45,10 @@ static inline __u64 pp_law_admit(struct pp_pipe *p, __u64 now, __u64 tick, int c
 		return 0;
 	}
 	/*
-	 * What is not known of them the queue corrects, by little: it is seen by those that are told
-	 * to wait, and they open a whole wait later. With 200 that send 10 kB each, and spaces of
-	 * up to four times what one takes, the pipe is overrun and idle in turns, at 88 % of the limit
-	 * on average; so, 99 %.
+	 * What is not known of them the queue corrects, by little: it is seen by those that are
+	 * told to wait, and they open a whole wait later. With 200 that send 10 kB each, and spaces
+	 * of up to four times what one takes, the pipe is overrun and idle in turns, at 88 % of the
+	 * limit on average; so, 99 %.
 	 */
 	at = pp_min(pp_max(q * 7 / stands, 7), 10);
 	at = was + one * at / 8;

@@ -3,6 +3,8 @@
 // know.
 #pragma once
 
+#include <jansson.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +29,8 @@ struct pp_args {
 	const char *add, *remove; /* --add, --remove: prefixes with commas between */
 	const char *node;         /* --node; these, and those above, are NULL if not given */
 	const char *kubeconfig;   /* --kubeconfig */
+	const char *context;      /* --context */
+	const char *namespace;    /* --namespace */
 	const char *config;       /* --config */
 	const char *listen;       /* --listen */
 	const char *daemonset;    /* --daemonset */
@@ -50,11 +54,20 @@ struct pp_cmd {
 #define PP_FILES 2
 #define PP_WORD 3 /* as it is, the one of pp_args.files */
 
+/* --- as kubectl's plugin: the same words for pods of a cluster (kubectl.c) */
+int pp_kubectl_status(const struct pp_args *args, struct pp_err *e);
+int pp_kubectl_top(const struct pp_args *args, struct pp_err *e);
+int pp_kubectl_explain(const struct pp_args *args, struct pp_err *e);
+int pp_kubectl_limit(const struct pp_args *args, struct pp_err *e);
+int pp_kubectl_unlimit(const struct pp_args *args, struct pp_err *e);
+
 int pp_cmd_check(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_plan(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_agent(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_apply(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_explain(const struct pp_args *args, struct pp_err *e);
+/* What an agent has explained, as text. */
+int pp_explain_print(const json_t *o);
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_unlimit(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_peers(const struct pp_args *args, struct pp_err *e);

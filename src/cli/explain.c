@@ -114,7 +114,7 @@ static void add_row(struct pp_cell *c, const json_t *o)
 				      : NULL);
 }
 
-static int print(const json_t *o)
+int pp_explain_print(const json_t *o)
 {
 	const json_t *limits = json_object_get(o, "limits"), *notes = json_object_get(o, "notes");
 	size_t n = json_array_size(limits);
@@ -181,7 +181,7 @@ int pp_cmd_explain(const struct pp_args *args, struct pp_err *e)
 	else if (!r && args->format == PP_JSON)
 		fwrite(a.text, 1, a.n, stdout);
 	else if (!r)
-		r = print(o);
+		r = pp_explain_print(o);
 	json_decref(o);
 	free(a.text);
 	return r;

@@ -32,6 +32,37 @@ static const struct pp_cmd cmds[] = {
 	{ "version", "[-o text|json]", "o", 0, pp_cmd_version },
 };
 
+/* As kubectl-podpace: of pods, by their names. */
+static const struct pp_cmd kubectl_cmds[] = {
+	{ "limit",
+	  "POD [--egress RATE] [--ingress RATE] [--for DURATION] [-n NAMESPACE]",
+	  "efgksy", PP_WORD, pp_kubectl_limit },
+	{ "unlimit", "POD [--direction egress|ingress] [-n NAMESPACE]", "ksty", PP_WORD,
+	  pp_kubectl_unlimit },
+	{ "status", "[-n NAMESPACE] [-o text|json]", "kosy", 0, pp_kubectl_status },
+	{ "top", "[-n NAMESPACE] [--interval DURATION] [--count N] [-o text|json]", "iknosy", 0,
+	  pp_kubectl_top },
+	{ "explain", "POD [-n NAMESPACE] [-o text|json]", "kosy", PP_WORD, pp_kubectl_explain },
+	{ "version", "[-o text|json]", "o", 0, pp_cmd_version },
+};
+
+/* What this process was called as. */
+static const struct {
+	const char *name, *flags;
+	const struct pp_cmd *cmds;
+	size_t n;
+	const char *words; /* of usage */
+} tools[] = {
+	{ "podpace", "[--root CGROUP] ", cmds, ARRAY_SIZE(cmds),
+	  "TARGET is the path of a cgroup below the cgroup2 mount, RATE bits/s as a Kubernetes quantity\n"
+	  "(50M, 1.5G, 800k)." },
+	{ "kubectl podpace", "[--kubeconfig FILE] [--context NAME] ", kubectl_cmds,
+	  ARRAY_SIZE(kubectl_cmds),
+	  "POD is NAME, NAMESPACE/NAME or pod/NAMESPACE/NAME, RATE bits/s as a Kubernetes quantity\n"
+	  "(50M, 1.5G, 800k)." },
+};
+static size_t tool;
+
 static const struct option options[] = {
 	{ "root", required_argument, NULL, 'r' },
 	{ "output", required_argument, NULL, 'o' },
@@ -51,29 +82,32 @@ static const struct option options[] = {
 	{ "listen", required_argument, NULL, 'l' },
 	{ "daemonset", required_argument, NULL, 'd' },
 	{ "peers", required_argument, NULL, 'p' },
+	{ "namespace", required_argument, NULL, 's' },
+	{ "context", required_argument, NULL, 'y' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
 
 static void usage(FILE *f)
 {
-	fprintf(f, "usage: podpace [--root CGROUP] COMMAND ...\n\n");
-	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
-		fprintf(f, "  podpace %s %s\n", cmds[i].name, cmds[i].usage);
-	fprintf(f,
-		"\nTARGET is the path of a cgroup below the cgroup2 mount, RATE bits/s as a Kubernetes quantity\n"
-		"(50M, 1.5G, 800k). Without a command: status. See podpace(8).\n");
+	const struct pp_cmd *list = tools[tool].cmds;
+
+	fprintf(f, "usage: %s %sCOMMAND ...\n\n", tools[tool].name, tools[tool].flags);
+	for (size_t i = 0; i < tools[tool].n; i++)
+		fprintf(f, "  %s %s %s\n", tools[tool].name, list[i].name, list[i].usage);
+	fprintf(f, "\n%s Without a command: status. See podpace(8).\n", tools[tool].words);
 }
 
 static const struct pp_cmd *find_cmd(const char *name, struct pp_err *e)
 {
+	const struct pp_cmd *list = tools[tool].cmds;
 	char shown[64], valid[256];
 	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++) {
-		if (strcmp(name, cmds[i].name) == 0)
-			return &cmds[i];
-		n += snprintf(valid + n, sizeof(valid) - n, "%s%s", i ? ", " : "", cmds[i].name);
+	for (size_t i = 0; i < tools[tool].n; i++) {
+		if (strcmp(name, list[i].name) == 0)
+			return &list[i];
+		n += snprintf(valid + n, sizeof(valid) - n, "%s%s", i ? ", " : "", list[i].name);
 	}
 	pp_err_escape(shown, sizeof(shown), name, strlen(name));
 	pp_err_set(e, -EINVAL, "unknown command \"%s\"; valid are %s", shown, valid);
@@ -178,6 +212,12 @@ static int parse_option(int opt, const char *value, struct pp_args *args, struct
 	case 'p':
 		args->peers = value;
 		return 0;
+	case 's':
+		args->namespace = value;
+		return 0;
+	case 'y':
+		args->context = value;
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -197,11 +237,12 @@ static int parse_words(const struct pp_cmd *cmd, char **words, int n, struct pp_
 	int least = cmd->words ? 1 : 0;
 
 	if (n < least || n > most)
-		return pp_err_set(e, -EDOM, "%s: %s; valid is: podpace %s %s", cmd->name,
+		return pp_err_set(e, -EDOM, "%s: %s; valid is: %s %s %s", cmd->name,
 				  n > most                 ? "too many words"
 				  : cmd->words == PP_FILES ? "the FILE is missing"
+				  : tool                   ? "the POD is missing"
 							   : "the TARGET is missing",
-				  cmd->name, cmd->usage);
+				  tools[tool].name, cmd->name, cmd->usage);
 	if (cmd->words == PP_FILES || cmd->words == PP_WORD) {
 		args->files = words;
 		args->n_files = (size_t)n;
@@ -219,16 +260,20 @@ static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_arg
 {
 	unsigned int given = 0;
 	char shown[64];
-	int opt, r;
+	int opt, r, which = -1;
 
-	while ((opt = getopt_long(argc, argv, ":o:i:n:h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, ":o:i:n:h", options, &which)) != -1) {
+		/* kubectl's -n */
+		if (tool && opt == 'n' && which < 0)
+			opt = 's';
+		which = -1;
 		if (opt == '?' || opt == ':') {
 			pp_err_escape(shown, sizeof(shown), argv[optind - 1],
 				      strlen(argv[optind - 1]));
-			return pp_err_set(e, -EDOM,
-					  opt == ':' ? "option \"%s\" needs a value"
-						     : "unknown option \"%s\"; see podpace --help",
-					  shown);
+			return opt == ':' ? pp_err_set(e, -EDOM, "option \"%s\" needs a value", shown)
+					  : pp_err_set(e, -EDOM,
+						       "unknown option \"%s\"; see %s --help",
+						       shown, tools[tool].name);
 		}
 		if (opt == 'h') {
 			usage(stdout);
@@ -237,7 +282,7 @@ static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_arg
 		r = parse_option(opt, optarg, args, e);
 		if (r)
 			return r;
-		if (opt != 'r')
+		if (opt != 'r' || tool)
 			given |= 1u << (opt - 'a');
 	}
 	*cmd = optind < argc ? find_cmd(argv[optind++], e) : find_cmd("status", e);
@@ -246,8 +291,8 @@ static int parse(int argc, char **argv, const struct pp_cmd **cmd, struct pp_arg
 	for (opt = 'a'; opt <= 'z'; opt++)
 		if ((given & 1u << (opt - 'a')) && !strchr((*cmd)->options, opt))
 			return pp_err_set(
-				e, -EDOM, "%s: does not take --%s; valid is: podpace %s %s",
-				(*cmd)->name, option_name(opt), (*cmd)->name, (*cmd)->usage);
+				e, -EDOM, "%s: does not take --%s; valid is: %s %s %s", (*cmd)->name,
+				option_name(opt), tools[tool].name, (*cmd)->name, (*cmd)->usage);
 	return parse_words(*cmd, argv + optind, argc - optind, args, e);
 }
 
@@ -269,6 +314,7 @@ int main(int argc, char **argv)
 		;
 	if (r > 2)
 		close(r);
+	tool = strcmp(basename(argc ? argv[0] : ""), "kubectl-podpace") == 0;
 	args.root = strdup("/");
 	r = args.root ? parse(argc, argv, &cmd, &args, &e) : -ENOMEM;
 	if (!r)
@@ -279,6 +325,6 @@ int main(int argc, char **argv)
 		r = pp_err_set(&e, -errno, "standard output: %s", strerror(errno));
 	if (!r)
 		return 0;
-	fprintf(stderr, "podpace: %s\n", e.msg[0] ? e.msg : strerror(-r));
+	fprintf(stderr, "%s: %s\n", tools[tool].name, e.msg[0] ? e.msg : strerror(-r));
 	return r == -EDOM ? PP_EXIT_USAGE : 1;
 }

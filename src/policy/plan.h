@@ -22,6 +22,7 @@ struct pp_subject {
 	size_t n_labels;
 	const char *class;                /* its annotation PP_CLASS_KEY; NULL: none */
 	const char *annotation[PP_N_WAYS]; /* kubernetes.io/egress-bandwidth, -ingress-; or NULL */
+	uint64_t limit[PP_N_WAYS];         /* timed.h, while it lasts, bytes/s; 0: none */
 };
 
 struct pp_namespace {

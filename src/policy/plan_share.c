@@ -17,6 +17,9 @@ static void lower(struct pp_plan_member *m, enum pp_way way, uint64_t ceil, cons
 	m->ceil_from[way] = from;
 }
 
+static const char *const timed[PP_N_WAYS] = { "annotation podpace.io/egress-limit",
+					      "annotation podpace.io/ingress-limit" };
+
 static void lower_by_annotation(struct pp_build *b, struct pp_plan_member *m, enum pp_way way)
 {
 	static const char *const names[] = { "annotation kubernetes.io/egress-bandwidth",
@@ -47,6 +50,7 @@ void pp_plan_ceils(struct pp_build *b)
 					lower(m, way, m->matches[k].item->o->share[way].ceil,
 					      m->matches[k].item->text);
 			lower_by_annotation(b, m, way);
+			lower(m, way, m->s->limit[way], timed[way]);
 		}
 }
 

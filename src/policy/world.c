@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "policy/items.h"
+#include "policy/timed.h"
 #include "policy/world.h"
 
 #define NAME_KEY "kubernetes.io/metadata.name"
@@ -97,6 +98,20 @@ static void read_labels(struct reading *r, const struct pp_value *v)
 		labels[s->n_labels++] = (struct pp_label){ NAME_KEY, s->name };
 }
 
+/* What is limited for a time is taken to be. */
+static void read_limit(struct reading *r, const struct pp_value *annotations, enum pp_way way)
+{
+	static const char field[] = "metadata.annotations";
+	const struct pp_value *v = pp_value_get(annotations, pp_timed_key[way]);
+	const char *text = read_text(r, annotations, pp_timed_key[way], field);
+	struct pp_timed t = {};
+	struct pp_err e = { "" };
+
+	if (text && pp_timed_parse(text, &t, &e))
+		fault(r, v ? v->line : 0, pp_timed_key[way], "%s", e.msg);
+	r->thing->subject.limit[way] = t.rate;
+}
+
 static void read_pod(struct reading *r, const struct pp_value *v)
 {
 	static const char field[] = "metadata.annotations";
@@ -114,6 +129,8 @@ static void read_pod(struct reading *r, const struct pp_value *v)
 		read_text(r, annotations, "kubernetes.io/egress-bandwidth", field);
 	s->annotation[PP_WAY_INGRESS] =
 		read_text(r, annotations, "kubernetes.io/ingress-bandwidth", field);
+	for (int way = 0; way < PP_N_WAYS; way++)
+		read_limit(r, annotations, (enum pp_way)way);
 	r->thing->node = read_text(r, pp_value_get(v, "spec"), "nodeName", "spec");
 }
 

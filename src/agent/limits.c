@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every limit of the node on one page. Rates are bits/s; counters go on, so that who asks twice
+// knows what happened between.
+#include "agent/agent.h"
+#include "base/base.h"
+#include "bpf/law.h"
+
+static const struct pp_plan_subject *subject_of(const struct pp_plan *plan,
+						const struct pp_plan_pipe *p)
+{
+	return p->subject < plan->n_subjects ? &plan->subjects[p->subject] : NULL;
+}
+
+/* What goes through it now; nothing, if its last epoch is long over. */
+static void add_traffic(json_t *o, const struct pp_pipe *p)
+{
+	uint64_t ago = pp_now() - p->last, refused = 0;
+	bool idle = ago > PP_NSEC && ago > 8 * pp_law_epoch(p);
+
+	for (int why = 0; why < PP_N_REFUSAL; why++)
+		refused += p->refused[why];
+	json_object_set_new(o, "rate", json_integer(idle ? 0 : (json_int_t)p->y * 8));
+	if (!p->members)
+		json_object_set_new(o, "flows", json_integer(idle ? 0 : p->n16 / 16));
+	json_object_set_new(o, "refused", json_integer((json_int_t)refused));
+}
+
+static json_t *one(const struct pp_agent *a, const struct pp_plan_pipe *p)
+{
+	const struct pp_plan_subject *s = subject_of(a->plan, p);
+	uint32_t k = a->loaded ? a->in_kernel.pipe[p->index] : 0;
+	json_t *o = pp_agent_limit_json(a, p, s ? pp_agent_why_not(a, s, p->way) : "");
+
+	if (s && s->namespace) {
+		json_object_set_new(o, "namespace", json_string(s->namespace));
+		json_object_set_new(o, "pod", json_string(s->name));
+	}
+	if (k)
+		add_traffic(o, &a->d.pipes[k]);
+	return o;
+}
+
+int pp_agent_limits(FILE *f, const char *rest, void *arg)
+{
+	const struct pp_agent *a = arg;
+	json_t *o = json_object(), *list = json_array();
+
+	(void)rest;
+	for (size_t i = 0; a->plan && i < a->plan->n_pipes; i++)
+		json_array_append_new(list, one(a, a->plan->pipes[i]));
+	json_object_set_new(o, "node", json_string(a->o.node ?: ""));
+	json_object_set_new(o, "version", json_string(PP_VERSION));
+	json_object_set_new(o, "at_ns", json_integer((json_int_t)pp_now()));
+	json_object_set_new(o, "known", json_boolean(a->plan != NULL));
+	json_object_set_new(o, "error", json_string(a->apply_error));
+	json_object_set_new(o, "limits", list);
+	return pp_agent_answer(f, a->plan ? 200 : 503, o);
+}
