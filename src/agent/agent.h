@@ -77,7 +77,7 @@ struct pp_agent {
 	uint64_t objects_changed;
 	uint64_t applied;	/* times */
 	uint64_t compile_ns, apply_ns; /* what the last of each took */
-	int64_t expires; /* when the first limit that lasts for a time is over, s since 1970; or 0 */
+	int64_t expires; /* when the first limit for a time is over, s since 1970; or 0 */
 	uint64_t took[PP_AGENT_N_BUCKETS + 1], took_count, took_sum_ns;
 };
 
@@ -87,26 +87,6 @@ int pp_agent_run(const struct pp_agent_options *o, struct pp_err *e);
 /* --- src/agent/pages.c: what it says of itself */
 
 extern const struct pp_page pp_agent_pages[];
-
-/* --- src/agent/expiry.c: limits of pods that last for a time */
-
-int pp_agent_open_expiry(struct pp_agent *a);
-/* The plan is new: waits for the first that ends. */
-void pp_agent_wait_expiry(struct pp_agent *a);
-
-/* --- src/agent/limits.c: a page: every limit of the node, for podpace at the API server's end */
-
-int pp_agent_limits(FILE *f, const char *rest, void *arg);
-const char *pp_agent_why_not(const struct pp_agent *a, const struct pp_plan_subject *s, int way);
-/* One limit as both pages have it; why: it is not in force, or "". To be freed. */
-json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe *p,
-			    const char *why);
-/* Writes o, which it frees, and returns status. */
-int pp_agent_answer(FILE *f, int status, json_t *o);
-
-/* --- src/agent/explain.c: a page: every limit of one pod or cgroup, and where it comes from */
-
-int pp_agent_explain(FILE *f, const char *rest, void *arg);
 
 /* --- src/agent/events.c */
 

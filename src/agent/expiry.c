@@ -3,7 +3,7 @@
 // set meanwhile: it is looked at again and again until it has come.
 #include <time.h>
 
-#include "agent/agent.h"
+#include "agent/limits.h"
 #include "base/base.h"
 
 #define LOOK_NS (10 * 1000000000ull)

@@ -3,7 +3,7 @@
 // Rates are bits/s, as wherever people see them.
 #include <time.h>
 
-#include "agent/agent.h"
+#include "agent/limits.h"
 #include "base/base.h"
 #include "bpf/law.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every limit of the node on one page. Rates are bits/s; counters go on, so that who asks twice
 // knows what happened between.
-#include "agent/agent.h"
+#include "agent/limits.h"
 #include "base/base.h"
 #include "bpf/law.h"
 

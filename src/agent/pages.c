@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "agent/agent.h"
+#include "agent/limits.h"
 #include "base/base.h"
 #include "bpf/law.h"
 

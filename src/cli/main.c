@@ -156,11 +156,44 @@ static int parse_direction(const char *s, unsigned int *ret, struct pp_err *e)
 	return pp_err_set(e, -EINVAL, "direction \"%s\"; valid are egress and ingress", shown);
 }
 
+/* Where the value of an option goes that is taken as it is. */
+static const char **text_option(int opt, struct pp_args *args)
+{
+	switch (opt) {
+	case 'a':
+		return &args->add;
+	case 'x':
+		return &args->remove;
+	case 'c':
+		return &args->config;
+	case 'm':
+		return &args->node;
+	case 'k':
+		return &args->kubeconfig;
+	case 'l':
+		return &args->listen;
+	case 'd':
+		return &args->daemonset;
+	case 'p':
+		return &args->peers;
+	case 's':
+		return &args->namespace;
+	case 'y':
+		return &args->context;
+	}
+	return NULL;
+}
+
 static int parse_option(int opt, const char *value, struct pp_args *args, struct pp_err *e)
 {
+	const char **text = text_option(opt, args);
 	uint64_t n = 0;
 	int r;
 
+	if (text) {
+		*text = value;
+		return 0;
+	}
 	switch (opt) {
 	case 'r':
 		free(args->root);
@@ -176,12 +209,6 @@ static int parse_option(int opt, const char *value, struct pp_args *args, struct
 		return pp_rate_parse(value, &args->rate[PP_INGRESS], e);
 	case 't':
 		return parse_direction(value, &args->dirs, e);
-	case 'a':
-		args->add = value;
-		return 0;
-	case 'x':
-		args->remove = value;
-		return 0;
 	case 'u':
 		return pp_rate_parse(value, &args->guarantee, e);
 	case 'w':
@@ -194,30 +221,6 @@ static int parse_option(int opt, const char *value, struct pp_args *args, struct
 		return pp_duration_parse(value, &args->interval_ns, e);
 	case 'n':
 		return parse_count("--count", value, 1000000000, &args->count, e);
-	case 'c':
-		args->config = value;
-		return 0;
-	case 'm':
-		args->node = value;
-		return 0;
-	case 'k':
-		args->kubeconfig = value;
-		return 0;
-	case 'l':
-		args->listen = value;
-		return 0;
-	case 'd':
-		args->daemonset = value;
-		return 0;
-	case 'p':
-		args->peers = value;
-		return 0;
-	case 's':
-		args->namespace = value;
-		return 0;
-	case 'y':
-		args->context = value;
-		return 0;
 	}
 	return -EINVAL;
 }

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pages of limits: every one of the node, every one of a pod or cgroup; and those that last for a
+// time.
+#pragma once
+
+#include "agent/agent.h"
+
+/* Page /explain/pod/NAMESPACE/NAME, /explain/cgroup/PATH: every limit on its way. */
+int pp_agent_explain(FILE *f, const char *rest, void *arg);
+
+/* Page /limits: every limit of the node. */
+int pp_agent_limits(FILE *f, const char *rest, void *arg);
+
+/* Why what limits a subject in this direction is not in force; "" if it is. */
+const char *pp_agent_why_not(const struct pp_agent *a, const struct pp_plan_subject *s, int way);
+
+/* One limit as both pages have it; why as above. To be freed. */
+json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe *p,
+			    const char *why);
+
+/* Writes o, which it frees, and returns status. */
+int pp_agent_answer(FILE *f, int status, json_t *o);
+
+/* 0 or -errno. */
+int pp_agent_open_expiry(struct pp_agent *a);
+
+/* The plan is new: waits for the first end of a limit that lasts for a time. */
+void pp_agent_wait_expiry(struct pp_agent *a);
