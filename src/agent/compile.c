@@ -2,9 +2,9 @@
 // All that the agent knows, made into a plan; and what became of it.
 #include <ifaddrs.h>
 #include <netinet/in.h>
-#include <time.h>
 
 #include "agent/compile.h"
+#include "agent/limits.h"
 #include "base/base.h"
 #include "kernel/locals.h"
 
@@ -53,7 +53,7 @@ static void gathered_free(struct gathered *g)
 
 static void add_pods(const struct pp_agent *a, struct gathered *g)
 {
-	int64_t now = time(NULL);
+	int64_t now = pp_agent_time();
 
 	for (size_t i = 0; i < a->pods.n; i++) {
 		const struct pp_pod *pod = a->pods.pods[i];

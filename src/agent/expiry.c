@@ -22,11 +22,19 @@ static int64_t first_end(const struct pp_agent *a, int64_t from)
 	return first;
 }
 
+int64_t pp_agent_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec;
+}
+
 static void on_timer(void *arg)
 {
 	struct pp_agent *a = arg;
 
-	if (a->expires && a->expires <= time(NULL)) {
+	if (a->expires && a->expires <= pp_agent_time()) {
 		a->expires = 0;
 		a->plan_due = a->due = true;
 		pp_source_arm(a->apply_timer, 0);

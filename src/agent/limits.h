@@ -21,6 +21,12 @@ json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe 
 /* Writes o, which it frees, and returns status. */
 int pp_agent_answer(FILE *f, int status, json_t *o);
 
+/*
+ * The time of day in seconds since 1970, by which all ends are judged. Not time(): that is a tick
+ * late, and a timer of the other clock would find that its moment has not come.
+ */
+int64_t pp_agent_time(void);
+
 /* 0 or -errno. */
 int pp_agent_open_expiry(struct pp_agent *a);
 

@@ -230,9 +230,10 @@ static inline void pp_law_wake(struct pp_pipe *p, __u64 now, __u64 rate)
 {
 	__u64 pause = 2 * pp_law_mss(p) * PP_NSEC / pp_max(rate, 1);
 
-	pause = pp_min(pause, PP_SLEEP_MOST);
-	if (pause > PP_EPOCH_MIN)
-		p->awake = pp_max(p->awake, now + pause + 2 * PP_EPOCH_MIN);
+	if (pause <= PP_EPOCH_MIN)
+		return;
+	pause = pp_min(pp_max(pause, PP_SLEEP_LEAST), PP_SLEEP_MOST);
+	p->awake = pp_max(p->awake, now + pause + 2 * PP_EPOCH_MIN);
 }
 
 /* There is more capacity: what stands in the pipe leaves so much earlier. */

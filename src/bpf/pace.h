@@ -41,6 +41,8 @@
 #define PP_RATE_MAX 125000000000000ULL
 /* how long flows may sleep by a pace that is gone; slower ones are few segments anyway */
 #define PP_SLEEP_MOST (400 * PP_MSEC)
+/* and one whose segment was refused with nothing in flight tries again after 200 ms */
+#define PP_SLEEP_LEAST (220 * PP_MSEC)
 /* of a share, what is made up for of what was too much, ns */
 #define PP_SHARE_DEBT (100 * PP_MSEC)
 

@@ -98,9 +98,9 @@ test_plugin() {
 		k get events.events.k8s.io --field-selector regarding.name=b,reason=InvalidBandwidth \
 		-o 'jsonpath={.items[0].reason}'
 	is "a pod that is not there" "$(said explain nobody)" \
-		"kubectl podpace: pods \"nobody\" not found (404 NotFound)"
+		"kubectl podpace: pods \"nobody\" not found (HTTP 404 NotFound)"
 	ok "and what is no rate" grep -q "50Mb" <(said limit a --egress 50Mb)
-	ok "what may not be annotated says so" grep -q "forbidden" <(said limit "$AGENT_NS/x" --egress 1M)
+	ok "what may not be annotated says so" grep -q "forbidden" <(said limit kube-system/x --egress 1M)
 	k -n "$AGENT_NS" delete rolebinding operator >/dev/null
 	ok "who may not ask agents is told" grep -q "the agents of the cluster cannot be listed: .*forbidden" <(said status)
 }

@@ -76,6 +76,38 @@ static void test_directions(void)
 	pp_pods_free(&p);
 }
 
+static struct pp_pod_limit *put_own(struct pp_pods *p, const char *text, uint64_t now)
+{
+	json_t *o = json_pack("{s:{s:s, s:s, s:s, s:{s:s*}}}", "metadata", "namespace", "shop", "name",
+			      "a", "uid", "u1", "annotations", "podpace.io/egress-limit", text);
+	struct pp_pod *pod = pp_pods_put(p, o, now);
+
+	json_decref(o);
+	return &pod->limit[PP_EGRESS];
+}
+
+/* podpace's own annotation, for a time. */
+static void test_own(void)
+{
+	struct pp_pods p = {};
+	struct pp_pod_limit *l = put_own(&p, "20M", 1);
+
+	is_u64(pp_pod_limit_own(l, 1000), 2500000, "20M, for good");
+	l = put_own(&p, "30M until 2026-11-27T14:00:00Z", 2);
+	is_u64(pp_pod_limit_own(l, 1795787999), 3750000, "30M, until then");
+	is_u64(pp_pod_limit_own(l, 1795788000), 0, "and no longer");
+	is_u64(l->asked, 2, "since when it is asked for");
+	put_own(&p, "30M until 2026-11-27T14:00:00Z", 3);
+	is_u64(l->asked, 2, "the same again is no news");
+	put_own(&p, "30M until noon", 4);
+	ok(l->own_invalid && strstr(l->own_invalid, "podpace.io/egress-limit") &&
+		   pp_pod_limit_own(l, 1795787999) == 3750000,
+	   "one that is not valid leaves the one before: %s", l->own_invalid);
+	put_own(&p, NULL, 5);
+	ok(!l->own_invalid && !pp_pod_limit_own(l, 1), "it goes");
+	pp_pods_free(&p);
+}
+
 static void test_identity(void)
 {
 	struct pp_pods p = {};
@@ -216,6 +248,7 @@ int main(void)
 {
 	test_annotation();
 	test_directions();
+	test_own();
 	test_identity();
 	test_identity_number();
 	test_malformed();
