@@ -258,8 +258,55 @@ static void test_adopt(void)
 	ok(p.R >= C1G * PP_TREE_UNIT / 1000, "of none that are big nothing is scaled: %llu", p.R);
 }
 
+/* A pipe whose flows were told a few kbit/s has all at once. */
+static void test_wake(void)
+{
+	struct pp_share s = { .first = 1, .epoch = 50 };
+	struct pp_pipe p = pipe_of(C1G / 1000);
+	__u64 q;
+
+	p.mss = 1500;
+	p.epoch_no = 50;
+	p.n16 = 4 * 16;
+	p.C = C1G / 1000;
+	p.R = p.C / 4;
+	p.vt = (NOW + 100 * PP_MSEC) << PP_TICKS;
+	p.rate = C1G;
+	p.last = NOW - 20 * PP_MSEC;
+	s.pace = p.R;
+	pp_law_end_epoch(&p, NOW, 10 * PP_MSEC, s.pace);
+	q = pp_law_queue(&p, NOW);
+	ok(q >= 99 * PP_USEC && q <= 101 * PP_USEC,
+	   "what stood for 100 ms leaves a thousand times earlier: %llu ns", q);
+	ok(p.R >= C1G / 4 - C1G / 400 && p.R <= C1G / 4 + C1G / 400, "four have a quarter each: %llu",
+	   p.R);
+	ok(p.awake > NOW + PP_SLEEP_LEAST, "those that sleep by what they were told are waited for");
+	for (__u64 now = NOW + 10 * PP_MSEC; now < NOW + 150 * PP_MSEC; now += 10 * PP_MSEC) {
+		/* one of the four is up, and sends what it is told */
+		p.bytes += C1G / 400;
+		p.nbig = 1;
+		pp_law_end_epoch(&p, now, 10 * PP_MSEC, p.R);
+	}
+	is_u64(p.n16, 4 * 16, "they are counted meanwhile");
+	ok(p.R <= C1G / 4 + C1G / 100, "and R is not the one's that is up: %llu", p.R);
+
+	/* nothing for 300 ms: idle, unless who ends it was told so little */
+	p = pipe_of(C1G);
+	p.C = C1G;
+	p.R = C1G / 4;
+	p.n16 = 4 * 16;
+	p.last = NOW - 300 * PP_MSEC;
+	pp_law_end_epoch(&p, NOW, 10 * PP_MSEC, 8000);
+	ok(p.n16 && p.R <= C1G / 4, "a segment in 190 ms is no idleness");
+	p.last = NOW - 300 * PP_MSEC;
+	p.awake = 0;
+	pp_law_end_epoch(&p, NOW, 10 * PP_MSEC, C1G / 4);
+	is_u64(p.R, C1G, "a pause of a fast flow is: all begin anew");
+}
+
 int main(void)
 {
+	test_wake();
 	test_adopt();
 	test_share();
 	test_use();
