@@ -193,7 +193,8 @@ static json_t *annotations(const struct pp_agent *a, const struct pp_plan_subjec
 	const struct pp_pod *pod = s->namespace ? pp_pods_find(&a->pods, s->uid) : NULL;
 	json_t *o = json_object();
 
-	for (int way = 0; pod && way < PP_N_WAYS; way++)
+	/* while something is still to be applied, what is in force may be of the text before */
+	for (int way = 0; pod && !a->plan_due && !a->due && way < PP_N_WAYS; way++)
 		set_text(o, pp_timed_key[way], pod->limit[way].own_text);
 	return o;
 }

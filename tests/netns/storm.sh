@@ -57,7 +57,9 @@ opened() {
 	local name="opened, $1 clients, $2 bytes"
 	lab_traffic a b 4 --short "$1" --bytes "$2"
 	is "$name: failed" "$(jq .short.failed "$LAB_SEND")" 0
-	is "$name: timeouts, but of SYNs that waited" "$(jq '.timeouts - .syn_timeouts' "$LAB_SEND")" 0
+	# one counter is read after the other, while SYNs go on: there may be more of the second
+	is "$name: timeouts, but of SYNs that waited" \
+		"$(jq '[.timeouts - .syn_timeouts, 0] | max' "$LAB_SEND")" 0
 	is "$name: sent again" "$(jq '.segs_retrans' "$LAB_SEND")" 0
 	is_share "$name, worst 100 ms" "$(jq .wire.worst_100ms_bps "$LAB_RECEIVE")" 100M 50 "$3"
 	is_share "$name, first second" "$(jq '.wire.first_second_bytes * 8' "$LAB_RECEIVE")" 100M 50 108
