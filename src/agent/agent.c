@@ -3,8 +3,8 @@
 // all that came together. Between two changes there is one every half minute, which finds and mends
 // what others did to the kernel's state.
 #include "agent/agent.h"
-#include "agent/limits.h"
 #include "agent/compile.h"
+#include "agent/limits.h"
 #include "agent/once.h"
 #include "base/base.h"
 #include "base/log.h"

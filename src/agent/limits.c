@@ -40,6 +40,24 @@ static json_t *one(const struct pp_agent *a, const struct pp_plan_pipe *p)
 	return o;
 }
 
+/* Of what a pod asks and that is not valid there is no pipe: it is not in force all the same. */
+static void add_invalid(const struct pp_agent *a, json_t *list)
+{
+	for (size_t i = 0; i < a->pods.n * PP_N_DIR; i++) {
+		const struct pp_pod *pod = a->pods.pods[i / PP_N_DIR];
+		const struct pp_pod_limit *l = &pod->limit[i % PP_N_DIR];
+		char name[600];
+
+		if (l->state != PP_POD_INVALID)
+			continue;
+		snprintf(name, sizeof(name), "pod %s/%s", pod->ns, pod->name);
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "limit", name,
+						      "namespace", pod->ns, "pod", pod->name,
+						      "direction", pp_agent_dirs[i % PP_N_DIR],
+						      "in_force", 0, "why", l->why));
+	}
+}
+
 int pp_agent_limits(FILE *f, const char *rest, void *arg)
 {
 	const struct pp_agent *a = arg;
@@ -48,6 +66,7 @@ int pp_agent_limits(FILE *f, const char *rest, void *arg)
 	(void)rest;
 	for (size_t i = 0; a->plan && i < a->plan->n_pipes; i++)
 		json_array_append_new(list, one(a, a->plan->pipes[i]));
+	add_invalid(a, list);
 	json_object_set_new(o, "node", json_string(a->o.node ?: ""));
 	json_object_set_new(o, "version", json_string(PP_VERSION));
 	json_object_set_new(o, "at_ns", json_integer((json_int_t)pp_now()));

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <jansson.h>
-
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -66,6 +65,9 @@ int pp_cmd_plan(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_agent(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_apply(const struct pp_args *args, struct pp_err *e);
 int pp_cmd_explain(const struct pp_args *args, struct pp_err *e);
+/* Of what agents say: a text, or NULL; a rate, which is bits/s there, absent if it is none. */
+const char *pp_said(const json_t *o, const char *key);
+struct pp_cell pp_said_rate(const json_t *o, const char *key);
 /* What an agent has explained, as text. */
 int pp_explain_print(const json_t *o);
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e);

@@ -52,13 +52,12 @@ static int get(const char *url, struct answer *a, struct pp_err *e)
 			  url, curl_easy_strerror(r));
 }
 
-static const char *text(const json_t *o, const char *key)
+const char *pp_said(const json_t *o, const char *key)
 {
 	return json_string_value(json_object_get(o, key));
 }
 
-/* Rates are bits/s in what the agent says. */
-static struct pp_cell rate(const json_t *o, const char *key)
+struct pp_cell pp_said_rate(const json_t *o, const char *key)
 {
 	const json_t *v = json_object_get(o, key);
 
@@ -95,20 +94,20 @@ static void add_row(struct pp_cell *c, const json_t *o)
 {
 	const json_t *weight = json_object_get(o, "weight");
 
-	*c++ = pp_cell_str(text(o, "limit"));
-	*c++ = pp_cell_str(text(o, "direction"));
+	*c++ = pp_cell_str(pp_said(o, "limit"));
+	*c++ = pp_cell_str(pp_said(o, "direction"));
 	*c++ = pp_cell_str(json_is_true(json_object_get(o, "uplink")) ? "off the node" : "all");
-	*c++ = rate(o, "ceil");
-	*c++ = pp_cell_str(text(o, "ceil_from"));
-	*c++ = pp_cell_str(text(o, "share_of"));
-	*c++ = rate(o, "guarantee");
+	*c++ = pp_said_rate(o, "ceil");
+	*c++ = pp_cell_str(pp_said(o, "ceil_from"));
+	*c++ = pp_cell_str(pp_said(o, "share_of"));
+	*c++ = pp_said_rate(o, "guarantee");
 	*c++ = weight ? pp_cell_num((uint64_t)json_integer_value(weight)) : pp_cell_absent();
-	*c++ = pp_cell_str(text(o, "guarantee_from") ?: text(o, "weight_from"));
-	*c++ = rate(o, "capacity");
+	*c++ = pp_cell_str(pp_said(o, "guarantee_from") ?: pp_said(o, "weight_from"));
+	*c++ = pp_said_rate(o, "capacity");
 	*c++ = flag(o, "binds");
-	*c++ = pp_cell_str(text(o, "since"));
+	*c++ = pp_cell_str(pp_said(o, "since"));
 	*c++ = flag(o, "in_force");
-	*c++ = pp_cell_str(text(o, "why")
+	*c++ = pp_cell_str(pp_said(o, "why")
 				   ?: json_is_true(json_object_get(o, "observe"))
 				      ? "observed only: nothing is held to it"
 				      : NULL);
@@ -123,9 +122,9 @@ int pp_explain_print(const json_t *o)
 
 	if (!cells)
 		return -ENOMEM;
-	printf("%s", text(o, "target") ?: "");
-	if (text(o, "class"))
-		printf(", class %s (%s)", text(o, "class"), text(o, "class_from") ?: "");
+	printf("%s", pp_said(o, "target") ?: "");
+	if (pp_said(o, "class"))
+		printf(", class %s (%s)", pp_said(o, "class"), pp_said(o, "class_from") ?: "");
 	printf("%s\n", n ? "" : ": nothing limits it");
 	for (size_t i = 0; i < n; i++)
 		add_row(cells + i * ARRAY_SIZE(cols), json_array_get(limits, i));
@@ -134,8 +133,8 @@ int pp_explain_print(const json_t *o)
 	for (size_t i = 0; i < json_array_size(notes); i++) {
 		const json_t *note = json_array_get(notes, i);
 
-		printf("note: %s%s%s\n", text(note, "object") ?: "",
-		       text(note, "object") ? ": " : "", text(note, "text") ?: "");
+		printf("note: %s%s%s\n", pp_said(note, "object") ?: "",
+		       pp_said(note, "object") ? ": " : "", pp_said(note, "text") ?: "");
 	}
 	return r;
 }
@@ -176,8 +175,8 @@ int pp_cmd_explain(const struct pp_args *args, struct pp_err *e)
 		r = get(url, &a, e);
 	if (!r && !(o = json_loadb(a.text ?: "", a.n, 0, NULL)))
 		r = pp_err_set(e, -EIO, "%s: no agent of podpace answers there", url);
-	if (!r && text(o, "error"))
-		r = pp_err_set(e, -ENOENT, "%s", text(o, "error"));
+	if (!r && pp_said(o, "error"))
+		r = pp_err_set(e, -ENOENT, "%s", pp_said(o, "error"));
 	else if (!r && args->format == PP_JSON)
 		fwrite(a.text, 1, a.n, stdout);
 	else if (!r)

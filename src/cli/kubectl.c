@@ -12,26 +12,11 @@
 #define WAIT_NS (10 * 1000000000ull)
 #define POLL_NS 100000000l
 
-static const char *text(const json_t *o, const char *key)
-{
-	return json_string_value(json_object_get(o, key));
-}
-
 static uint64_t number(const json_t *o, const char *key)
 {
 	json_int_t v = json_integer_value(json_object_get(o, key));
 
 	return v > 0 ? (uint64_t)v : 0;
-}
-
-/* Rates are bits/s in what agents say; one that is not there, or no limit, is absent. */
-static struct pp_cell rate(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-
-	return json_is_integer(v) && json_integer_value(v) >= 0
-		       ? pp_cell_num((uint64_t)json_integer_value(v) / 8)
-		       : pp_cell_absent();
 }
 
 static struct pp_cell count(const json_t *o, const char *key)
@@ -43,7 +28,7 @@ static struct pp_cell count(const json_t *o, const char *key)
 
 static bool is_wanted(const struct pp_args *args, const json_t *limit)
 {
-	const char *ns = text(limit, "namespace");
+	const char *ns = pp_said(limit, "namespace");
 
 	return !args->namespace || (ns && strcmp(ns, args->namespace) == 0);
 }
@@ -120,7 +105,7 @@ static struct pp_cell rate_now(const json_t *now, const json_t *before, const js
 	uint64_t ns = number(now, "at_ns") - number(before, "at_ns");
 
 	if (!o || !ns || number(limit, "bytes") < number(o, "bytes"))
-		return rate(limit, "rate");
+		return pp_said_rate(limit, "rate");
 	return pp_cell_num((uint64_t)((double)(number(limit, "bytes") - number(o, "bytes")) * 1e9 /
 				      (double)ns));
 }
@@ -132,35 +117,35 @@ static void add_limit(struct picture *p, const struct pp_remote_agent *a, const 
 	bool in_force = json_is_true(json_object_get(o, "in_force"));
 
 	*c++ = pp_cell_str(a->node);
-	*c++ = pp_cell_str(text(o, "limit"));
-	*c++ = pp_cell_str(text(o, "namespace"));
-	*c++ = pp_cell_str(text(o, "pod"));
-	*c++ = pp_cell_str(text(o, "direction"));
+	*c++ = pp_cell_str(pp_said(o, "limit"));
+	*c++ = pp_cell_str(pp_said(o, "namespace"));
+	*c++ = pp_cell_str(pp_said(o, "pod"));
+	*c++ = pp_cell_str(pp_said(o, "direction"));
 	*c++ = pp_cell_bool(json_is_true(json_object_get(o, "uplink")));
 	*c++ = pp_cell_bool(json_is_true(json_object_get(o, "observe")));
-	*c++ = rate(o, "ceil");
-	*c++ = pp_cell_str(text(o, "ceil_from"));
+	*c++ = pp_said_rate(o, "ceil");
+	*c++ = pp_cell_str(pp_said(o, "ceil_from"));
 	*c++ = count(o, "weight");
-	*c++ = rate(o, "guarantee");
-	*c++ = rate(o, "capacity");
+	*c++ = pp_said_rate(o, "guarantee");
+	*c++ = pp_said_rate(o, "capacity");
 	*c++ = rate_now(a->answer, before, o, at);
 	*c++ = count(o, "flows");
 	*c++ = count(o, "refused");
 	*c++ = limited(a->answer, before, o, at);
 	*c++ = pp_cell_bool(in_force);
-	*c++ = pp_cell_str(text(o, "why"));
+	*c++ = pp_cell_str(pp_said(o, "why"));
 	p->all_in_force &= in_force;
 }
 
-/* An agent that does not answer is a row too: what holds there is not known. */
-static void add_silent(struct picture *p, const struct pp_remote_agent *a)
+/* A node where not all is known to hold: no agent answers, or it cannot apply limits. */
+static void add_doubt(struct picture *p, const struct pp_remote_agent *a, const char *why)
 {
 	struct pp_cell *c = p->cells + p->n++ * ARRAY_SIZE(cols);
 
 	for (size_t i = 0; i < ARRAY_SIZE(cols); i++)
 		c[i] = pp_cell_absent();
 	c[0] = pp_cell_str(a->node);
-	c[ARRAY_SIZE(cols) - 1] = pp_cell_str(a->why);
+	c[ARRAY_SIZE(cols) - 1] = pp_cell_str(why);
 	p->all_in_force = false;
 }
 
@@ -170,10 +155,10 @@ static void add_agent(struct picture *p, size_t i)
 	const json_t *limits = json_object_get(a->answer, "limits"), *one;
 	size_t k;
 
-	if (!a->answer) {
-		add_silent(p, a);
-		return;
-	}
+	const char *error = a->answer ? pp_said(a->answer, "error") : a->why;
+
+	if (error && error[0])
+		add_doubt(p, a, error);
 	json_array_foreach(limits, k, one)
 		if (is_wanted(p->args, one))
 			add_limit(p, a, p->before ? p->before[i] : NULL, one, k);
@@ -183,7 +168,7 @@ static int show(struct picture *p)
 {
 	_cleanup_free_ struct pp_cell *cells = NULL;
 	struct pp_col shown[ARRAY_SIZE(cols)];
-	size_t rows = p->r->n;
+	size_t rows = p->r->n; /* one of doubt for each */
 
 	for (size_t i = 0; i < p->r->n; i++)
 		rows += json_array_size(json_object_get(p->r->agents[i].answer, "limits"));
@@ -308,26 +293,19 @@ static int read_name(const struct pp_args *args, const struct pp_remote *r, stru
 	return 0;
 }
 
-static void take_node(struct pod *pod, const json_t *object)
-{
-	const char *node = text(json_object_get(object, "spec"), "nodeName");
-
-	free(pod->node);
-	pod->node = node ? strdup(node) : NULL;
-}
-
 static int open_pod(const struct pp_args *args, struct pp_remote *r, struct pod *pod,
 		    struct pp_err *e)
 {
 	json_t *object = NULL;
+	const char *node;
 	int error = pp_remote_open(args, r, e);
 
 	if (!error)
 		error = read_name(args, r, pod, e);
 	if (!error)
 		error = pp_remote_request(r, "GET", pod->path, NULL, &object, e);
-	if (!error)
-		take_node(pod, object);
+	node = pp_said(json_object_get(object, "spec"), "nodeName");
+	pod->node = node ? strdup(node) : NULL;
 	json_decref(object);
 	return error;
 }
@@ -383,7 +361,7 @@ static bool holds(const json_t *o, const json_t *annotations, enum pp_dir dir)
 		return false;
 	limits = json_object_get(o, "limits");
 	json_array_foreach(limits, i, one)
-		if (strcmp(text(one, "direction") ?: "", pp_dir_name(dir)) == 0) {
+		if (strcmp(pp_said(one, "direction") ?: "", pp_dir_name(dir)) == 0) {
 			found = true;
 			in_force &= json_is_true(json_object_get(one, "in_force"));
 		}

@@ -97,6 +97,8 @@ test_plugin() {
 	becomes "one that is not valid makes an event on the pod" 10 InvalidBandwidth \
 		k get events.events.k8s.io --field-selector regarding.name=b,reason=InvalidBandwidth \
 		-o 'jsonpath={.items[0].reason}'
+	ok "and a row of status, which says why" grep -q "default/b .* no .*egress-limit: .*noon.* is no time" \
+		<(said status)
 	is "a pod that is not there" "$(said explain nobody)" \
 		"kubectl podpace: pods \"nobody\" not found (HTTP 404 NotFound)"
 	ok "and what is no rate" grep -q "50Mb" <(said limit a --egress 50Mb)
