@@ -9,7 +9,7 @@
 _Static_assert((int)PP_WAY_EGRESS == (int)PP_EGRESS && (int)PP_WAY_INGRESS == (int)PP_INGRESS,
 	       "ways are directions");
 _Static_assert(PP_PLAN_CAPS == PP_MAX_CAPS, "a plan has as many caps as a slot");
-_Static_assert(PP_PLAN_PATH == PP_MAX_PATH, "and ways as long as a path");
+_Static_assert(PP_PLAN_PATH == PP_MAX_NESTED, "and ways as long as a path");
 
 /* A plan on its way into wants. */
 struct work {

@@ -8,12 +8,16 @@
 #include <linux/types.h>
 
 /* Part of the pin path: programs and commands that disagree on this file never meet. */
-#define PP_ABI 7
+#define PP_ABI 8
 
 enum pp_limits {
-	PP_MAX_PIPES = 8192,  /* 1000 pods, two directions, tenants, pairs; 0 is never used */
+	/* that user space makes: 1000 pods, two directions, tenants, rules; 0 is never used */
+	PP_MAX_PIPES = 8192,
+	PP_MAX_PAIRS = 4096, /* behind those: that the programs make, each for one pair of pods */
+	PP_ALL_PIPES = PP_MAX_PIPES + PP_MAX_PAIRS,
 	PP_MAX_SLOTS = 4096,  /* cgroups with at least one pipe */
-	PP_MAX_PATH = 8,      /* pipes that one flow crosses */
+	PP_MAX_NESTED = 8,    /* pipes of trees and caps that one flow crosses */
+	PP_MAX_PATH = 12,     /* and with those of rules */
 	PP_MAX_CAPS = 2,      /* pipes of a slot beside its tree, in one direction */
 	PP_MAX_LOCALS = 8192, /* addresses and identities on this node */
 	PP_MAX_NAME = 400,    /* of a pipe's name, with its end */
@@ -23,6 +27,7 @@ enum pp_limits {
 };
 
 #include "pipe.h"
+#include "match.h"
 
 enum pp_dir { PP_EGRESS, PP_INGRESS, PP_N_DIR };
 
@@ -37,6 +42,8 @@ enum pp_event {
 	PP_EVENT_PATH_FULL,
 	PP_EVENT_NO_PACE,    /* the kernel refused to set a pace on a TCP socket: it is policed */
 	PP_EVENT_SLOT_FREED, /* a removed cgroup gave its slot back */
+	/* all PP_MAX_PAIRS are in use: those that found none share the pipe of their rule */
+	PP_EVENT_PAIRS_FULL,
 	PP_N_EVENT,
 };
 
@@ -49,6 +56,8 @@ struct pp_slot {
 	__u32 uplink[PP_N_DIR];
 	__u32 cap[PP_N_DIR][PP_MAX_CAPS]; /* limits beside the tree */
 	__u64 identity;                   /* first 64 bits of the pod's UID; 0: none, or unknown */
+	/* limits towards some; the first without a pipe ends them */
+	struct pp_slot_rule rule[PP_N_DIR][PP_MAX_RULES];
 };
 
 /* Key of pp_prefixes: addresses whose hosts take part. IPv4 is mapped: ::ffff:0:0/96. */
@@ -75,6 +84,8 @@ struct pp_state {
 	__u64 gen; /* changed whenever any path may have changed: sockets look theirs up again */
 	__u32 nlimits[PP_N_DIR]; /* pipes in slots, at least; 0: every packet passes at once */
 	__u32 nprefixes;         /* 0: no feedback with anybody */
+	__u32 nrules[PP_N_DIR];  /* slots with rules, at least; 0: the peer does not matter */
+	__u32 next_pair;         /* where to look for a free pipe of a pair */
 	__u32 counting; /* the tcp iterator only counts sockets that it cannot give callbacks, in
 			   pp_pipe.fixed */
 	__u64 event[PP_N_EVENT];

@@ -33,11 +33,11 @@ enum pp_feedback_constants {
 /* The option of the segment in hand, or of the SYN (flags). 0, or -1 if there is none. */
 static __always_inline int load_option(struct bpf_sock_ops *ctx, struct pp_wire *w, __u64 flags)
 {
-	__u8 o[16] = { 0 };
+	__u8 o[24] = { 0 };
 	long len;
 
 	pp_wire_head(o, PP_WIRE_HEAD); /* as a search: kind and identifier */
-	len = bpf_load_hdr_opt(ctx, o, sizeof(o), flags);
+	len = bpf_load_hdr_opt(ctx, o, PP_WIRE_ROOM, flags);
 	return len < 0 ? -1 : pp_wire_read(o, len, w);
 }
 
@@ -46,6 +46,7 @@ static __always_inline void take(struct pp_link *l, const struct pp_wire *w)
 	if (w->hello) {
 		l->takes_part = 1;
 		l->identity = w->identity;
+		l->port = bpf_htons(w->port);
 	}
 	if (!w->rate)
 		return;
@@ -69,6 +70,7 @@ static __always_inline struct pp_link *meet(struct bpf_sock_ops *ctx, struct bpf
 		return NULL;
 	}
 	l->hellos = PP_HELLOS;
+	l->accepted = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 	if (!load_option(ctx, &w, 0))
 		take(l, &w);
 	return l;
@@ -119,13 +121,15 @@ static __always_inline struct pp_link *hear(struct bpf_sock_ops *ctx, struct bpf
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct pp_wire w = { 0 };
 	__u64 was, who;
+	__u16 port;
 
 	if (!l || !tp || load_option(ctx, &w, 0) || !ack_fits(ctx, tp))
 		return NULL;
 	was = l->told;
 	who = l->identity;
+	port = l->port;
 	take(l, &w);
-	if (l->identity != who)
+	if (l->identity != who || l->port != port)
 		forget_paths(sk);
 	return l->told != was ? l : NULL;
 }
@@ -138,7 +142,7 @@ static __always_inline void reserve_syn_ack(struct bpf_sock_ops *ctx)
 
 	if (is_known(ctx) && (!load_option(ctx, &w, BPF_LOAD_HDR_OPT_TCP_SYN) ||
 			      bpf_map_lookup_elem(&pp_waiting, &h)))
-		bpf_reserve_hdr_opt(ctx, PP_WIRE_FULL_LEN, 0);
+		bpf_reserve_hdr_opt(ctx, PP_WIRE_SERVED_LEN, 0);
 }
 
 /* A segment is about to be sent: room for what it shall say. */
@@ -163,13 +167,13 @@ static __always_inline void reserve(struct bpf_sock_ops *ctx, struct pp_state *s
 	if (in)
 		in->paced = l && l->takes_part;
 	if (l && l->hellos) {
-		bpf_reserve_hdr_opt(ctx, PP_WIRE_FULL_LEN, 0);
+		bpf_reserve_hdr_opt(ctx, l->accepted ? PP_WIRE_SERVED_LEN : PP_WIRE_FULL_LEN, 0);
 	} else if (l && l->takes_part && (limits || l->ends)) {
 		bpf_reserve_hdr_opt(ctx, PP_WIRE_RATE_LEN, 0);
 	} else if (limits || (in && in->window)) {
 		if (ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 			hold(ctx, sk, in, limits);
-	} else if (!pp_always) {
+	} else if (!pp_always && !(in && in->path.rules)) {
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags &
 						       ~BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 	}
@@ -194,6 +198,7 @@ static __always_inline void say_syn_ack(struct bpf_sock_ops *ctx, struct pp_wire
 		return;
 	w->identity = g->identity;
 	w->rate = g->rate;
+	w->port = ctx->local_port;
 }
 
 static __always_inline void say_syn(struct bpf_sock *sk, struct pp_state *st, struct pp_wire *w)
@@ -218,6 +223,7 @@ static __always_inline void say(struct bpf_sock_ops *ctx, struct bpf_sock *sk, s
 	if (w->hello) {
 		l->hellos--;
 		w->identity = in ? in->path.identity : pp_identity_of_cgroup(cgroup_of(tp), st);
+		w->port = l->accepted ? sk->src_port : 0;
 	}
 	rate = in ? pp_rate_in(&in->path, bpf_ktime_get_ns()) : ~0ULL;
 	if (rate != ~0ULL) {
@@ -234,7 +240,7 @@ static __always_inline void write(struct bpf_sock_ops *ctx, struct pp_state *st)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct pp_wire w = { .hello = 1 };
-	__u8 o[16] = { 0 };
+	__u8 o[24] = { 0 };
 	__u32 len;
 
 	if (!sk)

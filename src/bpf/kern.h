@@ -53,6 +53,8 @@ struct pp_in6 { /* in6_addr, without its unions */
 struct sock_common {
 	__be32 skc_daddr;
 	struct pp_in6 skc_v6_daddr;
+	__be16 skc_dport;
+	__u16 skc_num; /* its own port, host order */
 	unsigned short skc_family;
 	unsigned char skc_state;
 	struct pp_net skc_net;

@@ -32,6 +32,20 @@
 #include "admit.h"
 #include "pace.h"
 
+/*
+ * A flow that sends here and there by turns is back. It is as one that has sent all the while: not
+ * born again each time, unless the pipe was idle meanwhile.
+ */
+static inline void pp_law_return(const struct pp_pipe *p, struct pp_share *s)
+{
+	__u32 first = p->epoch_no - 1;
+
+	if ((__s32)(first - p->era) <= 0)
+		return;
+	s->first = first;
+	s->epoch = p->epoch_no;
+}
+
 /* A flow that nothing paces was silent for so long, or one that hears R is so far away. */
 static inline void pp_law_silent(struct pp_pipe *p, __u64 ns)
 {

@@ -19,7 +19,9 @@ struct pp_path {
 	__u16 parents;  /* how many of the pipes have members; each lies behind its member */
 	__u16 near;     /* pipes for a peer on this node: those before the uplink's */
 	__u16 all;      /* and for any other; n is one or the other */
-	__u32 pad;
+	__u16 rules;    /* it depends on the peer: a slot has rules */
+	__u16 port;     /* for which it was looked up, where the next packet's may be another */
+	struct pp_local peer; /* likewise, the peer's address */
 	__u32 pipe[PP_MAX_PATH];
 	struct pp_share share[PP_MAX_PATH];
 };
@@ -68,7 +70,9 @@ struct pp_link {
 	__u8 hellos;     /* that we have still to say */
 	__u8 ends;       /* times that we have still to say that there is no limit */
 	__u8 fresh;      /* what it has told came with its hello: from before our first data */
-	__u32 pad;
+	__u16 port;      /* its own, which NAT may have made another; network order; 0: not said */
+	__u8 accepted;   /* it is this end that was connected to */
+	__u8 pad;
 };
 
 /* Which handshake. */
@@ -108,7 +112,7 @@ enum pp_control {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, PP_MAX_PIPES);
+	__uint(max_entries, PP_ALL_PIPES);
 	__type(key, __u32);
 	__type(value, struct pp_pipe);
 } pp_pipes SEC(".maps");
@@ -166,11 +170,58 @@ struct {
 	__type(value, __u32);
 } pp_locals SEC(".maps");
 
-/* Of user space: what the pipe with this key limits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PP_MAX_MATCHES);
+	__type(key, __u32);
+	__type(value, struct pp_match);
+} pp_matches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PP_MAX_GROUPS);
+	__type(key, __u32);
+	__type(value, struct pp_group_in);
+} pp_groups SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, PP_MAX_PIPES);
+	__uint(max_entries, PP_MAX_PARTIES);
+	__type(key, struct pp_local);
+	__type(value, struct pp_party_info);
+} pp_parties SEC(".maps");
+
+/* The groups of addresses that are nobody's in pp_parties. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PP_MAX_BLOCKS);
+	__type(key, struct pp_prefix);
+	__type(value, __u32);
+} pp_blocks SEC(".maps");
+
+/* Of a rule with a pipe for each pair, and a peer. */
+struct pp_pair {
+	__u32 of; /* the rule's pipe */
+	__u32 pad;
+	struct pp_local peer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PP_MAX_PAIRS);
+	__type(key, struct pp_pair);
+	__type(value, __u32);
+} pp_pairs SEC(".maps");
+
+/* Of user space: what the pipe, or the match, with this key limits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, PP_MAX_PIPES + PP_MAX_MATCHES);
 	__type(key, __u64);
 	__type(value, char[PP_MAX_NAME]);
 } pp_names SEC(".maps");

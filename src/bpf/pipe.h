@@ -22,6 +22,14 @@ enum pp_pipe_kind {
 	PP_KIND_LIMIT,
 	/* on no path: it adds up what others did that are gone, of a class for example */
 	PP_KIND_LEDGER,
+	/* of what goes to, or comes from, those of a match (match.h) */
+	PP_KIND_RULE,
+	/* the same, where each has a pipe like it of its own; those that found none are in it */
+	PP_KIND_PAIRS,
+	/* such a pipe of one of them: made by the programs */
+	PP_KIND_PAIR,
+	/* it was one; no path is to lead to it any more */
+	PP_KIND_GONE,
 };
 
 /*
@@ -120,9 +128,9 @@ struct pp_pipe {
 	__u64 ledger_from; /* value of bytes when it came under that ledger */
 	__u64 ledger_busy; /* likewise, of busy_ns */
 	__u64 ledger_missed; /* and of missed_ns */
-	__u32 kind;          /* enum pp_pipe_kind */
-	__u32 user_pad32;
-	__u64 user_pad[2];
+	__u32 kind; /* enum pp_pipe_kind */
+	__u32 of;   /* of a rule's, its match; of a pair's, the pipe that it is made like */
+	__u8 peer[16]; /* of a pair's, as pp_local */
 };
 
 _Static_assert(sizeof(struct pp_pipe) == 512, "pp_pipe is eight cache lines");

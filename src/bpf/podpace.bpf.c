@@ -40,7 +40,9 @@
 #include "wire.h"
 #include "kern.h"
 #include "maps.h"
+#include "party.h"
 #include "path.h"
+#include "lookup.h"
 #include "packet.h"
 #include "syn.h"
 #include "ingress.h"
@@ -88,13 +90,17 @@ int BPF_PROG(pp_rmdir, struct cgroup *cg)
 	if (bpf_map_delete_elem(&pp_slots, &id))
 		return 0;
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
-		if (!(was.pipe[dir] | was.uplink[dir] | was.cap[dir][0]))
+		if (!(was.pipe[dir] | was.uplink[dir] | was.cap[dir][0] | was.rule[dir][0].pipe))
 			continue;
 		free_pipe(was.pipe[dir], id);
 		free_pipe(was.own[dir], id);
 		free_pipe(was.uplink[dir], id);
 		for (int i = 0; i < PP_MAX_CAPS; i++)
 			free_pipe(was.cap[dir][i], id);
+		for (int i = 0; i < PP_MAX_RULES; i++)
+			free_pipe(was.rule[dir][i].pipe, id);
+		if (was.rule[dir][0].pipe)
+			__sync_fetch_and_add(&st->nrules[dir], -1);
 		limited = 1;
 		__sync_fetch_and_add(&st->nlimits[dir], -1);
 	}

@@ -116,7 +116,7 @@ static __always_inline void pace(struct bpf_sock_ops *ctx, struct bpf_sock *sk, 
 		return;
 	}
 	f->control = o.rate ? PP_HELD : PP_FREE;
-	if (!o.rate && !pp_always)
+	if (!o.rate && !pp_always && !f->path.rules)
 		bpf_sock_ops_cb_flags_set(ctx,
 					  ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
@@ -177,7 +177,8 @@ static __always_inline int begin_flow(struct bpf_sock_ops *ctx, struct bpf_sock 
 	f->control = PP_FREE;
 	f->rate = f->window = 0;
 	look_up(tp, f, st, l);
-	if (f->path.local || (!f->path.n && told(l) == ~0ULL))
+	/* with rules, whom they are for may change at any time */
+	if (f->path.local || (!f->path.n && !f->path.rules && told(l) == ~0ULL))
 		return 0;
 	pp_note_far(&f->path, BPF_CORE_READ(tp, srtt_us) >> 3);
 	pace(ctx, sk, f, l);
@@ -206,7 +207,7 @@ static __always_inline int begin_inflow(struct bpf_sock *sk, struct tcp_sock *tp
 	in->paced = l && l->takes_part;
 	path_of_sock(tp, &in->path, st, PP_INGRESS, l);
 	pp_note_far(&in->path, in->rtt_us);
-	return in->path.n && !in->path.local ? PP_CALLBACKS_IN : 0;
+	return (in->path.n || in->path.rules) && !in->path.local ? PP_CALLBACKS_IN : 0;
 }
 
 static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
@@ -396,7 +397,7 @@ static __always_inline int iter_obey(struct tcp_sock *tp, struct pp_flow *f, str
 		return callbacks ? PP_MARK_HELD : PP_MARK_FIXED;
 	}
 	f->control = PP_FREE;
-	if (!pp_always)
+	if (!pp_always && !f->path.rules)
 		bpf_setsockopt(tp, PP_SOL_TCP, PP_TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags));
 	return PP_MARK_FREED;
 }
@@ -406,16 +407,18 @@ static __always_inline int iter_in(struct tcp_sock *tp, struct pp_state *st)
 {
 	struct pp_inflow *in = bpf_sk_storage_get(
 		&pp_inflows, tp, 0, st->nlimits[PP_INGRESS] ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	int given;
 
 	if (!in)
 		return 0;
 	path_of_sock(tp, &in->path, st, PP_INGRESS, bpf_sk_storage_get(&pp_links, tp, 0, 0));
 	/* the last one, after a limit, tells of its end */
-	if (!in->path.n || in->path.local)
+	if ((!in->path.n && !in->path.rules) || in->path.local)
 		return 0;
-	if (add_callbacks(tp, PP_CALLBACKS_IN))
-		return PP_MARK_HELD;
-	return PP_MARK_FIXED;
+	given = add_callbacks(tp, PP_CALLBACKS_IN);
+	if (!in->path.n)
+		return 0;
+	return given ? PP_MARK_HELD : PP_MARK_FIXED;
 }
 
 static __always_inline int iter_out(struct tcp_sock *tp, struct pp_state *st)
@@ -437,6 +440,8 @@ static __always_inline int iter_out(struct tcp_sock *tp, struct pp_state *st)
 	pp_order_of(f, &o);
 	if (o.rate && !(callbacks = add_callbacks(tp, PP_CALLBACKS)))
 		pp_order_fixed(f, &o, st->counting);
+	if (f->path.rules && !o.rate && !f->path.local && !st->counting)
+		add_callbacks(tp, PP_CALLBACKS);
 	if (st->counting || (!o.rate && !f->rate))
 		return 0;
 	return iter_obey(tp, f, &o, callbacks);

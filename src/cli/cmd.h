@@ -34,6 +34,7 @@ struct pp_args {
 	const char *listen;       /* --listen */
 	const char *daemonset;    /* --daemonset */
 	const char *peers;        /* --peers: prefixes with commas between */
+	const char *peer[PP_N_DIR]; /* --to, --from */
 	char *target;             /* normalized cgroup path; NULL if the command takes none */
 	char **files;             /* that a command takes in place of a target */
 	size_t n_files;

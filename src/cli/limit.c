@@ -4,6 +4,7 @@
 #include "base/qty.h"
 #include "cli/cmd.h"
 #include "kernel/members.h"
+#include "kernel/rules.h"
 
 /* A share alone has no ceil; a guarantee alone has the usual weight. */
 static struct pp_limit_ask ask_of(const struct pp_args *args, enum pp_dir dir)
@@ -24,9 +25,17 @@ static int set(const struct pp_args *args, struct pp_datapath *d, enum pp_dir di
 {
 	struct pp_socket_count sockets = { 0 };
 	struct pp_limit_ask ask = ask_of(args, dir);
-	char rate[32];
-	int r = pp_limit_set(d, args->target, &ask, &sockets, e);
+	struct pp_match m;
+	char peer[PP_PEER_TEXT], rate[32];
+	int r;
 
+	if (!args->peer[dir]) {
+		r = pp_limit_set(d, args->target, &ask, &sockets, e);
+	} else {
+		r = pp_peer_parse(args->peer[dir], &m, peer, e);
+		if (!r)
+			r = pp_rule_set(d, args->target, &ask, &m, peer, &sockets, e);
+	}
 	if (r || !sockets.failed)
 		return r;
 	return pp_err_set(
@@ -65,6 +74,32 @@ static int find_dirs(const struct pp_args *args, const struct pp_datapath *d, un
 		args->target);
 }
 
+/* Towards a peer there is a rate, in the right direction, and no share. */
+static int check_peers(const struct pp_args *args, struct pp_err *e)
+{
+	static const char *const option[PP_N_DIR] = { "--to", "--from" };
+	static const char *const rate[PP_N_DIR] = { "--egress", "--ingress" };
+	char text[PP_PEER_TEXT];
+	struct pp_match m;
+	int r = 0;
+
+	for (int dir = 0; dir < PP_N_DIR && !r; dir++) {
+		if (!args->peer[dir])
+			continue;
+		if (!args->rate_set[dir])
+			return pp_err_set(e, -EDOM,
+					  "limit: %s needs %s RATE: what is to go there, or to come from there",
+					  option[dir], rate[dir]);
+		if (args->weight || args->guarantee)
+			return pp_err_set(
+				e, -EDOM,
+				"limit: with %s there is no share of the limit above; valid is %s RATE alone",
+				option[dir], rate[dir]);
+		r = pp_peer_parse(args->peer[dir], &m, text, e);
+	}
+	return r;
+}
+
 int pp_cmd_limit(const struct pp_args *args, struct pp_err *e)
 {
 	_cleanup_(pp_datapath_close) struct pp_datapath d = PP_DATAPATH_INIT;
@@ -77,12 +112,14 @@ int pp_cmd_limit(const struct pp_args *args, struct pp_err *e)
 			e, -EDOM,
 			"limit: what to limit is missing; valid are --egress RATE, --ingress RATE "
 			"(--egress 50M), and a share of the limit above: --weight N, --guarantee RATE");
-	r = pp_datapath_open(args->root, PP_LOAD, &d, e);
+	r = check_peers(args, e);
+	if (!r)
+		r = pp_datapath_open(args->root, PP_LOAD, &d, e);
 	if (!r)
 		r = find_dirs(args, &d, &dirs, e);
 	/* both or none */
 	for (int dir = 0; !r && dir < PP_N_DIR; dir++)
-		if (dirs & 1u << dir)
+		if (dirs & 1u << dir && !args->peer[dir])
 			r = pp_limit_check(&d, args->target, dir, e);
 	for (int dir = 0; !r && dir < PP_N_DIR; dir++)
 		if (dirs & 1u << dir)

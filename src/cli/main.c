@@ -13,9 +13,10 @@
 
 static const struct pp_cmd cmds[] = {
 	{ "limit",
-	  "TARGET [--egress RATE] [--ingress RATE] [--weight N] [--guarantee RATE] [--for DURATION]",
-	  "efguw", 1, pp_cmd_limit },
-	{ "unlimit", "TARGET [--direction egress|ingress]", "t", 1, pp_cmd_unlimit },
+	  "TARGET [--egress RATE [--to PEER]] [--ingress RATE [--from PEER]] [--weight N] [--guarantee RATE] [--for DURATION]",
+	  "befgquw", 1, pp_cmd_limit },
+	{ "unlimit", "TARGET [--direction egress|ingress] [--to PEER] [--from PEER]", "bqt", 1,
+	  pp_cmd_unlimit },
 	{ "status", "[-o text|json]", "o", 0, pp_cmd_status },
 	{ "top", "[--interval DURATION] [--count N] [-o text|json]", "oin", 0, pp_cmd_top },
 	{ "peers", "[--add PREFIX,...] [--remove PREFIX,...] [-o text|json]", "aox", 0,
@@ -55,7 +56,7 @@ static const struct {
 } tools[] = {
 	{ "podpace", "[--root CGROUP] ", cmds, ARRAY_SIZE(cmds),
 	  "TARGET is the path of a cgroup below the cgroup2 mount, RATE bits/s as a Kubernetes quantity\n"
-	  "(50M, 1.5G, 800k)." },
+	  "(50M, 1.5G, 800k), PEER a prefix (10.0.0.0/8), an address or internet." },
 	{ "kubectl podpace", "[--kubeconfig FILE] [--context NAME] ", kubectl_cmds,
 	  ARRAY_SIZE(kubectl_cmds),
 	  "POD is NAME, NAMESPACE/NAME or pod/NAMESPACE/NAME, RATE bits/s as a Kubernetes quantity\n"
@@ -72,6 +73,8 @@ static const struct option options[] = {
 	{ "guarantee", required_argument, NULL, 'u' },
 	{ "weight", required_argument, NULL, 'w' },
 	{ "direction", required_argument, NULL, 't' },
+	{ "to", required_argument, NULL, 'b' },
+	{ "from", required_argument, NULL, 'q' },
 	{ "add", required_argument, NULL, 'a' },
 	{ "remove", required_argument, NULL, 'x' },
 	{ "interval", required_argument, NULL, 'i' },
@@ -180,6 +183,10 @@ static const char **text_option(int opt, struct pp_args *args)
 		return &args->namespace;
 	case 'y':
 		return &args->context;
+	case 'b':
+		return &args->peer[PP_EGRESS];
+	case 'q':
+		return &args->peer[PP_INGRESS];
 	}
 	return NULL;
 }

@@ -36,8 +36,10 @@ static int take_one(const struct pp_limit *l, void *arg)
 	*s = (struct pp_sample){ .limit = *l };
 	s->limit.path = l->path ? strdup(l->path) : NULL;
 	s->limit.name = l->name ? strdup(l->name) : NULL;
+	s->limit.peer = l->peer ? strdup(l->peer) : NULL;
 	samples->n++;
-	if ((l->path && !s->limit.path) || (l->name && !s->limit.name))
+	if ((l->path && !s->limit.path) || (l->name && !s->limit.name) ||
+	    (l->peer && !s->limit.peer))
 		return -ENOMEM;
 	return name_target(s, l);
 }
@@ -97,6 +99,7 @@ void pp_samples_free(struct pp_samples *samples)
 	for (size_t i = 0; i < samples->n; i++) {
 		free(samples->s[i].limit.path);
 		free(samples->s[i].limit.name);
+		free(samples->s[i].limit.peer);
 		free(samples->s[i].target);
 	}
 	free(samples->s);

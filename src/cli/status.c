@@ -14,6 +14,7 @@ static const struct pp_col cols[] = {
 	{ "target", "target", PP_STR, PP_ALIGN_TYPE },
 	{ "name", NULL, PP_STR, PP_ALIGN_TYPE },
 	{ "direction", "dir", PP_STR, PP_ALIGN_TYPE },
+	{ "peer", "to or from", PP_STR, PP_ALIGN_TYPE },
 	{ "limit", "limit", PP_RATE, PP_ALIGN_TYPE },
 	{ "weight", "weight", PP_COUNT, PP_ALIGN_TYPE },
 	{ "guarantee", "guarantee", PP_RATE, PP_ALIGN_TYPE },
@@ -40,8 +41,9 @@ static const struct pp_col cols[] = {
 	{ "note", "note", PP_STR, PP_ALIGN_TYPE },
 };
 
-/* Where nothing has a share, what is said of shares is left out of the text. */
-#define FIRST_OF_SHARES 4
+/* Where nothing has a share, what is said of shares is left out of the text; likewise peers. */
+#define OF_PEERS 3
+#define FIRST_OF_SHARES 5
 #define N_OF_SHARES 3
 
 struct report {
@@ -49,7 +51,7 @@ struct report {
 	struct pp_cell *cells;
 	size_t n;
 	bool all_in_force;
-	bool shares;
+	bool shares, peers;
 };
 
 static void add_row(struct report *rep, const struct pp_sample *s)
@@ -60,6 +62,7 @@ static void add_row(struct report *rep, const struct pp_sample *s)
 	c[i++] = pp_cell_str(s->target);
 	c[i++] = s->limit.name ? pp_cell_str(s->limit.name) : pp_cell_absent();
 	c[i++] = pp_cell_str(pp_dir_name(s->limit.dir));
+	c[i++] = s->limit.peer ? pp_cell_str(s->limit.peer) : pp_cell_absent();
 	c[i++] = s->now.rate < PP_NO_CEIL ? pp_cell_num(s->now.rate) : pp_cell_absent();
 	c[i++] = s->now.parent ? pp_cell_num(s->now.weight) : pp_cell_absent();
 	c[i++] = s->now.guarantee ? pp_cell_num(s->now.guarantee) : pp_cell_absent();
@@ -84,16 +87,18 @@ static void add_row(struct report *rep, const struct pp_sample *s)
 	c[i++] = s->note[0] ? pp_cell_str(s->note) : pp_cell_absent();
 	rep->all_in_force &= s->in_force;
 	rep->shares |= s->now.parent > 0;
+	rep->peers |= s->limit.peer != NULL;
 }
 
 /* What happened to the datapath as a whole; NULL without memory. */
 static json_t *events(const struct pp_datapath *d)
 {
-	return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}}", "root", d->root, "loaded", 1,
+	return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I, s:I}}", "root", d->root, "loaded", 1,
 			 "events", "no_storage", (json_int_t)d->state->event[PP_EVENT_NO_STORAGE],
 			 "path_full", (json_int_t)d->state->event[PP_EVENT_PATH_FULL], "no_pace",
 			 (json_int_t)d->state->event[PP_EVENT_NO_PACE], "slot_freed",
-			 (json_int_t)d->state->event[PP_EVENT_SLOT_FREED]);
+			 (json_int_t)d->state->event[PP_EVENT_SLOT_FREED], "pairs_full",
+			 (json_int_t)d->state->event[PP_EVENT_PAIRS_FULL]);
 }
 
 static void warn(const struct pp_datapath *d)
@@ -102,7 +107,9 @@ static void warn(const struct pp_datapath *d)
 		[PP_EVENT_NO_STORAGE] =
 			"packets of sockets that there was no memory to keep a record of: held by queue alone",
 		[PP_EVENT_PATH_FULL] =
-			"times a connection had more than 8 limits above it: the outermost did not bind",
+			"times a connection had more limits than fit on its way (8, and 4 towards its peer): the last did not bind",
+		[PP_EVENT_PAIRS_FULL] =
+			"times a pair found no room for a limit of its own (4096 on this host): it shares one with others",
 		[PP_EVENT_NO_PACE] =
 			"times the kernel refused to pace a connection: it was policed",
 	};
@@ -135,6 +142,8 @@ static int print(const struct report *rep, enum pp_format format, json_t *extra)
 	memcpy(shown, cols, sizeof(cols));
 	for (int i = 0; i < N_OF_SHARES && !rep->shares; i++)
 		shown[FIRST_OF_SHARES + i].head = NULL;
+	if (!rep->peers)
+		shown[OF_PEERS].head = NULL;
 	return pp_out_table(stdout, format, "limits", shown, ARRAY_SIZE(cols), rep->cells, rep->n,
 			    extra);
 }

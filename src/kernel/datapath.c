@@ -18,9 +18,31 @@
 #include "kernel/pins.h"
 #include "podpace.skel.h"
 
-static const char *const map_names[] = { "pp_pipes",    "pp_state",   "pp_slots",
-					 "pp_flows",    "pp_inflows", "pp_links",
-					 "pp_prefixes", "pp_locals",  "pp_names" };
+/* The maps, and where user space has them open; 0: it does not, or has them in memory. */
+static const struct {
+	const char *name;
+	size_t fd;
+} maps[] = {
+	{ "pp_pipes", 0 },
+	{ "pp_state", 0 },
+	{ "pp_slots", offsetof(struct pp_datapath, slots_fd) },
+	{ "pp_flows", 0 },
+	{ "pp_inflows", 0 },
+	{ "pp_links", 0 },
+	{ "pp_prefixes", offsetof(struct pp_datapath, prefixes_fd) },
+	{ "pp_locals", offsetof(struct pp_datapath, locals_fd) },
+	{ "pp_matches", offsetof(struct pp_datapath, matches_fd) },
+	{ "pp_groups", offsetof(struct pp_datapath, groups_fd) },
+	{ "pp_parties", offsetof(struct pp_datapath, parties_fd) },
+	{ "pp_blocks", offsetof(struct pp_datapath, blocks_fd) },
+	{ "pp_pairs", offsetof(struct pp_datapath, pairs_fd) },
+	{ "pp_names", offsetof(struct pp_datapath, names_fd) },
+};
+
+static int *fd_of(struct pp_datapath *d, size_t map)
+{
+	return (int *)((char *)d + maps[map].fd);
+}
 
 /* The programs. `attach` is BPF_CGROUP_*, or -1 for one that is not attached to a cgroup. */
 static const struct {
@@ -67,17 +89,12 @@ void pp_datapath_unlock(struct pp_datapath *d)
 void pp_datapath_close(struct pp_datapath *d)
 {
 	if (d->pipes)
-		munmap(d->pipes, sizeof(*d->pipes) * PP_MAX_PIPES);
+		munmap(d->pipes, sizeof(*d->pipes) * PP_ALL_PIPES);
 	if (d->state)
 		munmap(d->state, sysconf(_SC_PAGESIZE));
-	if (d->slots_fd >= 0)
-		close(d->slots_fd);
-	if (d->prefixes_fd >= 0)
-		close(d->prefixes_fd);
-	if (d->locals_fd >= 0)
-		close(d->locals_fd);
-	if (d->names_fd >= 0)
-		close(d->names_fd);
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
+		if (maps[i].fd && *fd_of(d, i) >= 0)
+			close(*fd_of(d, i));
 	if (d->iter_fd >= 0)
 		close(d->iter_fd);
 	pp_cgroupfs_close(&d->cgroupfs);
@@ -109,8 +126,8 @@ static int link_info(int fd, struct bpf_link_info *ret)
 /* Are all maps pinned? A command that was killed while it loaded may have left some of them. */
 static int has_maps(const struct pp_datapath *d)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
-		_cleanup_close_ int fd = get_pin(d->dir, map_names[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		_cleanup_close_ int fd = get_pin(d->dir, maps[i].name);
 
 		if (fd < 0)
 			return 0;
@@ -148,15 +165,18 @@ static void *map_array(const char *dir, const char *name, size_t size)
 
 static int adopt(struct pp_datapath *d, struct pp_err *e)
 {
-	d->slots_fd = get_pin(d->dir, "pp_slots");
-	d->prefixes_fd = get_pin(d->dir, "pp_prefixes");
-	d->locals_fd = get_pin(d->dir, "pp_locals");
-	d->names_fd = get_pin(d->dir, "pp_names");
+	bool all = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		if (!maps[i].fd)
+			continue;
+		*fd_of(d, i) = get_pin(d->dir, maps[i].name);
+		all &= *fd_of(d, i) >= 0;
+	}
 	d->iter_fd = get_pin(d->dir, "pp_iter_tcp");
-	d->pipes = map_array(d->dir, "pp_pipes", sizeof(*d->pipes) * PP_MAX_PIPES);
+	d->pipes = map_array(d->dir, "pp_pipes", sizeof(*d->pipes) * PP_ALL_PIPES);
 	d->state = map_array(d->dir, "pp_state", sysconf(_SC_PAGESIZE));
-	if (d->slots_fd < 0 || d->prefixes_fd < 0 || d->locals_fd < 0 || d->names_fd < 0 ||
-	    !d->pipes || !d->state)
+	if (!all || !d->pipes || !d->state)
 		return pp_err_set(e, -EIO, "%s: the pinned datapath cannot be opened: %s", d->dir,
 				  strerror(errno));
 	return 0;
@@ -203,10 +223,10 @@ static int explain_load(int err, struct pp_err *e)
 /* The programs of a repair go on with the maps that are there. */
 static int reuse_maps(const struct pp_datapath *d, struct bpf_object *obj)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
-		_cleanup_close_ int fd = get_pin(d->dir, map_names[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		_cleanup_close_ int fd = get_pin(d->dir, maps[i].name);
 		int r = fd < 0 ? 0
-			       : bpf_map__reuse_fd(bpf_object__find_map_by_name(obj, map_names[i]),
+			       : bpf_map__reuse_fd(bpf_object__find_map_by_name(obj, maps[i].name),
 						   fd);
 
 		if (r)
@@ -302,10 +322,10 @@ static int pin_all(const struct pp_datapath *d, struct bpf_object *obj, int root
 
 	if (r)
 		return pp_err_set(e, r, "%s: %s", d->dir, strerror(-r));
-	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++) {
-		struct bpf_map *map = bpf_object__find_map_by_name(obj, map_names[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(obj, maps[i].name);
 
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", d->dir, map_names[i]) >=
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s", d->dir, maps[i].name) >=
 		    sizeof(path))
 			return pp_err_set(e, -ENAMETOOLONG,
 					  "cgroup %s: its path is too long to pin", d->root);

@@ -29,8 +29,13 @@ struct pp_datapath {
 	int prefixes_fd;
 	int locals_fd;
 	int names_fd;
+	int matches_fd;
+	int groups_fd;
+	int parties_fd;
+	int blocks_fd;
+	int pairs_fd;
 	int iter_fd; /* link of the tcp iterator; -1 if it is not pinned, after PP_ADOPT only */
-	struct pp_pipe *pipes;  /* PP_MAX_PIPES, shared with the kernel */
+	struct pp_pipe *pipes;  /* PP_ALL_PIPES, shared with the kernel */
 	struct pp_state *state; /* shared with the kernel */
 };
 
@@ -42,6 +47,11 @@ struct pp_datapath {
 			       .prefixes_fd = -1,                                                  \
 			       .locals_fd = -1,                                                    \
 			       .names_fd = -1,                                                     \
+			       .matches_fd = -1,                                                   \
+			       .groups_fd = -1,                                                    \
+			       .parties_fd = -1,                                                   \
+			       .blocks_fd = -1,                                                    \
+			       .pairs_fd = -1,                                                     \
 			       .iter_fd = -1 })
 
 /*

@@ -31,6 +31,19 @@ static uint32_t find(const struct pp_datapath *d, uint64_t key)
 	return 0;
 }
 
+/* A pipe's, or a match's? */
+static bool is_used(const struct pp_datapath *d, uint64_t key)
+{
+	struct pp_match m;
+
+	if (find(d, key))
+		return true;
+	for (uint32_t k = 1; k < PP_MAX_MATCHES; k++)
+		if (bpf_map_lookup_elem(d->matches_fd, &k, &m) == 0 && m.key == key)
+			return true;
+	return false;
+}
+
 void pp_names_sweep(struct pp_datapath *d)
 {
 	uint64_t key = 0, next;
@@ -39,7 +52,7 @@ void pp_names_sweep(struct pp_datapath *d)
 	while (more) {
 		key = next;
 		more = bpf_map_get_next_key(d->names_fd, &key, &next) == 0;
-		if (!find(d, key))
+		if (!is_used(d, key))
 			bpf_map_delete_elem(d->names_fd, &key);
 	}
 }

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "kernel/ledger.h"
 #include "kernel/limits.h"
+#include "kernel/matches.h"
 #include "kernel/members.h"
 #include "kernel/slots.h"
 
@@ -35,25 +36,6 @@ static void set_u64(__u64 *p, uint64_t v)
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
-/* Takes the pipe out of the slot, wherever it stands. Was it there? */
-static bool slot_forget(struct pp_slot *s, uint32_t dir, uint32_t k)
-{
-	bool was = s->pipe[dir] == k || s->uplink[dir] == k;
-
-	if (s->pipe[dir] == k)
-		s->pipe[dir] = 0;
-	if (s->uplink[dir] == k)
-		s->uplink[dir] = 0;
-	for (int i = 0; i < PP_MAX_CAPS; i++)
-		if (s->cap[dir][i] == k) {
-			memmove(&s->cap[dir][i], &s->cap[dir][i + 1],
-				(PP_MAX_CAPS - 1 - i) * sizeof(s->cap[dir][0]));
-			s->cap[dir][PP_MAX_CAPS - 1] = 0;
-			was = true;
-		}
-	return was;
-}
-
 static void pipe_free(struct pp_datapath *d, uint32_t k)
 {
 	struct pp_pipe *p = &d->pipes[k];
@@ -62,7 +44,7 @@ static void pipe_free(struct pp_datapath *d, uint32_t k)
 
 	pp_members_part(d, k);
 	pp_member_leave(d, k);
-	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && slot_forget(&slot, p->dir, k))
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0 && pp_slot_forget(&slot, p->dir, k))
 		pp_slot_write(d, id, &slot);
 	set_u64(&p->rate, 0);
 	pp_ledger_close(d, k);
@@ -78,7 +60,7 @@ static bool has_slot(const struct pp_datapath *d, uint32_t k)
 		return p->key != 0;
 	if (bpf_map_lookup_elem(d->slots_fd, &p->cgroup_id, &slot))
 		return false;
-	return p->own ? slot.own[p->dir] == k : slot_forget(&slot, p->dir, k);
+	return p->own ? slot.own[p->dir] == k : pp_slot_forget(&slot, p->dir, k);
 }
 
 void pp_pipe_remove(struct pp_datapath *d, uint32_t k)
@@ -153,7 +135,9 @@ static int by_path(const void *a, const void *b)
 
 	if (!r)
 		r = strcmp(x->name ? x->name : "", y->name ? y->name : "");
-	return r ? r : (int)x->dir - (int)y->dir;
+	if (!r)
+		r = (int)x->dir - (int)y->dir;
+	return r ? r : strcmp(x->peer ? x->peer : "", y->peer ? y->peer : "");
 }
 
 /* Every limit there is, sorted by path and direction. */
@@ -167,6 +151,7 @@ static void list_free(struct list *all)
 	for (size_t i = 0; i < all->n; i++) {
 		free(all->limits[i].path);
 		free(all->limits[i].name);
+		free(all->limits[i].peer);
 	}
 	free(all->limits);
 }
@@ -181,7 +166,7 @@ static int list_read(const struct pp_datapath *d, struct list *all, struct pp_er
 	for (uint32_t k = 1; k < pp_pipes_end(d); k++) {
 		struct pp_limit *l = &all->limits[all->n];
 
-		if (!d->pipes[k].rate || d->pipes[k].own || d->pipes[k].kind != PP_KIND_LIMIT)
+		if (!d->pipes[k].rate || d->pipes[k].own || d->pipes[k].kind == PP_KIND_LEDGER)
 			continue;
 		*l = (struct pp_limit){ .pipe = k,
 					.cgroup_id = d->pipes[k].cgroup_id,
@@ -190,6 +175,8 @@ static int list_read(const struct pp_datapath *d, struct list *all, struct pp_er
 		if (d->pipes[k].expires && pp_now() >= d->pipes[k].expires)
 			continue; /* over, as it was to be */
 		l->name = pp_name_of(d, d->pipes[k].key);
+		if (d->pipes[k].kind != PP_KIND_LIMIT)
+			l->peer = pp_match_name(d, d->pipes[k].of);
 		r = l->cgroup_id ? pp_cgroup_path(&d->cgroupfs, l->cgroup_id, &l->path) : 0;
 		if (r && r != -ESTALE && r != -ENOENT)
 			return pp_err_set(
@@ -211,15 +198,15 @@ static size_t limits_above(const struct list *all, const char *path, enum pp_dir
 	for (size_t i = 0; i < all->n; i++) {
 		const struct pp_limit *l = &all->limits[i];
 
-		n += l->path && !l->uplink && l->dir == dir && strcmp(l->path, path) != 0 &&
-		     pp_cgroup_below(l->path, path);
+		n += l->path && !l->uplink && !l->peer && l->dir == dir &&
+		     strcmp(l->path, path) != 0 && pp_cgroup_below(l->path, path);
 	}
 	return n;
 }
 
 /*
- * A flow crosses at most PP_MAX_PATH pipes: count those above the new one, and above each that is
- * below it.
+ * A flow crosses at most PP_MAX_NESTED pipes, rules apart: count those above the new one, and above
+ * each that is below it.
  */
 static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir, struct pp_err *e)
 {
@@ -231,18 +218,18 @@ static int check_depth(struct pp_datapath *d, const char *path, enum pp_dir dir,
 		return r;
 	worst += limits_above(&all, path, dir);
 	for (size_t i = 0; i < all.n; i++)
-		if (all.limits[i].path && all.limits[i].dir == dir &&
+		if (all.limits[i].path && !all.limits[i].peer && all.limits[i].dir == dir &&
 		    pp_cgroup_below(path, all.limits[i].path)) {
 			size_t n = limits_above(&all, all.limits[i].path, dir) + 2;
 
 			worst = n > worst ? n : worst;
 		}
-	if (worst <= PP_MAX_PATH)
+	if (worst <= PP_MAX_NESTED)
 		return 0;
 	return pp_err_set(
 		e, -E2BIG,
 		"cgroup %s: %zu limits would lie on the way of one connection; valid are at most %d",
-		path, worst, PP_MAX_PATH);
+		path, worst, PP_MAX_NESTED);
 }
 
 static int pipe_create(struct pp_datapath *d, const char *path, uint64_t id,
@@ -343,16 +330,13 @@ static int check_share(struct pp_datapath *d, const char *path, uint64_t id,
 		path, dir_name(ask->dir), dir_name(ask->dir));
 }
 
-int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_ask *ask,
-		 struct pp_socket_count *ret_sockets, struct pp_err *e)
+int pp_limit_target(const struct pp_datapath *d, const char *path, uint64_t *ret_id,
+		    struct pp_err *e)
 {
 	_cleanup_close_ int fd = -1;
-	struct pp_slot slot = {};
-	uint64_t id;
 	char why[160];
-	int r;
+	int r = pp_cgroup_open(&d->cgroupfs, path, &fd, ret_id, e);
 
-	r = pp_cgroup_open(&d->cgroupfs, path, &fd, &id, e);
 	if (r)
 		return r;
 	if (depth(path) >= PP_MAX_DEPTH)
@@ -364,10 +348,21 @@ int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_
 				  "cgroup %s: not at or below %s, where podpace is attached", path,
 				  d->root);
 	r = pp_datapath_runs(d, fd, why, sizeof(why));
-	if (r <= 0)
-		return pp_err_set(e, r ? r : -EIO,
-				  "cgroup %s: %s; 'podpace unload' and set the limits again", path,
-				  why);
+	if (r > 0)
+		return 0;
+	return pp_err_set(e, r ? r : -EIO,
+			  "cgroup %s: %s; 'podpace unload' and set the limits again", path, why);
+}
+
+int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_ask *ask,
+		 struct pp_socket_count *ret_sockets, struct pp_err *e)
+{
+	struct pp_slot slot = {};
+	uint64_t id;
+	int r = pp_limit_target(d, path, &id, e);
+
+	if (r)
+		return r;
 	pp_limits_collect(d);
 	r = check_share(d, path, id, ask, e);
 	if (r)
@@ -379,6 +374,16 @@ int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_
 	if (!r)
 		r = set_share(d, path, id, ask, e);
 	return r < 0 ? r : pp_sockets_sync(d, path, ret_sockets, e);
+}
+
+/* Those of one direction, also of rules. Whether there was any. */
+static bool remove_all_of(struct pp_datapath *d, const struct pp_slot *s, int dir)
+{
+	if (s->pipe[dir])
+		pipe_free(d, s->pipe[dir]);
+	for (int i = 0; i < PP_MAX_RULES && s->rule[dir][i].pipe; i++)
+		pipe_free(d, s->rule[dir][i].pipe);
+	return s->pipe[dir] || s->rule[dir][0].pipe;
 }
 
 int pp_limit_remove(struct pp_datapath *d, const char *path, unsigned int dirs,
@@ -396,10 +401,8 @@ int pp_limit_remove(struct pp_datapath *d, const char *path, unsigned int dirs,
 	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot))
 		slot = (struct pp_slot){};
 	for (int dir = 0; dir < PP_N_DIR; dir++)
-		if ((dirs & 1u << dir) && slot.pipe[dir]) {
-			pipe_free(d, slot.pipe[dir]);
-			any = true;
-		}
+		if (dirs & 1u << dir)
+			any |= remove_all_of(d, &slot, dir);
 	if (!any)
 		return pp_err_set(e, -ENOENT, "cgroup %s has no %slimit", path,
 				  dirs == 1u << PP_INGRESS  ? "ingress "
@@ -463,7 +466,8 @@ int pp_limit_in_force(const struct pp_datapath *d, const struct pp_limit *l, cha
 		snprintf(why, size, "the cgroup is gone");
 		return 0;
 	}
-	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) || !slot_forget(&slot, l->dir, l->pipe)) {
+	if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) ||
+	    !pp_slot_forget(&slot, l->dir, l->pipe)) {
 		snprintf(why, size, "its slot is missing: set it again");
 		return 0;
 	}

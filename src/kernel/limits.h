@@ -13,6 +13,7 @@ struct pp_limit {
 	uint32_t pipe; /* index */
 	char *path;    /* of the cgroup, NULL if it is gone or there is none */
 	char *name;    /* that an agent gave it, as in pp_want; or NULL */
+	char *peer;    /* whom it is towards; NULL: everybody */
 	uint64_t cgroup_id; /* 0: it is the limit of many cgroups */
 	bool uplink;        /* it counts only what has its other end off the node */
 	enum pp_dir dir;
@@ -41,6 +42,13 @@ struct pp_limit_ask {
  */
 int pp_limit_set(struct pp_datapath *d, const char *path, const struct pp_limit_ask *ask,
 		 struct pp_socket_count *ret_sockets, struct pp_err *e);
+
+/*
+ * Can the cgroup be limited here? It is at or below the root, and the programs run for it. 0 with
+ * its id, or the errors of pp_limit_set().
+ */
+int pp_limit_target(const struct pp_datapath *d, const char *path, uint64_t *ret_id,
+		    struct pp_err *e);
 
 /*
  * Is there room for a limit of the cgroup in this direction, on the way of its connections? For

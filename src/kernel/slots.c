@@ -12,7 +12,7 @@ void pp_paths_changed(struct pp_datapath *d)
 
 static bool has_pipe_in(const struct pp_slot *s, int dir)
 {
-	return s->pipe[dir] || s->uplink[dir] || s->cap[dir][0];
+	return s->pipe[dir] || s->uplink[dir] || s->cap[dir][0] || s->rule[dir][0].pipe;
 }
 
 static bool has_pipe(const struct pp_slot *s)
@@ -25,10 +25,47 @@ static bool slot_empty(const struct pp_slot *s)
 	return !has_pipe(s) && !s->identity;
 }
 
-/* A direction has `more` or, with -1, one limit less. */
-static void count_limits(struct pp_datapath *d, int dir, int more)
+/*
+ * A direction has `more` slots with limits or, with -1, one less; and with rules, if the slot has
+ * some in one and none in the other.
+ */
+static void count_limits(struct pp_datapath *d, int dir, const struct pp_slot *with,
+			 const struct pp_slot *without, int more)
 {
-	__atomic_fetch_add(&d->state->nlimits[dir], (__u32)more, __ATOMIC_SEQ_CST);
+	if (has_pipe_in(with, dir) && !has_pipe_in(without, dir))
+		__atomic_fetch_add(&d->state->nlimits[dir], (__u32)more, __ATOMIC_SEQ_CST);
+	if (with->rule[dir][0].pipe && !without->rule[dir][0].pipe)
+		__atomic_fetch_add(&d->state->nrules[dir], (__u32)more, __ATOMIC_SEQ_CST);
+}
+
+static void close_gap(struct pp_slot *s, uint32_t dir, int i)
+{
+	memmove(&s->rule[dir][i], &s->rule[dir][i + 1],
+		(size_t)(PP_MAX_RULES - 1 - i) * sizeof(s->rule[dir][0]));
+	s->rule[dir][PP_MAX_RULES - 1] = (struct pp_slot_rule){};
+}
+
+bool pp_slot_forget(struct pp_slot *s, uint32_t dir, uint32_t k)
+{
+	bool was = s->pipe[dir] == k || s->uplink[dir] == k;
+
+	if (s->pipe[dir] == k)
+		s->pipe[dir] = 0;
+	if (s->uplink[dir] == k)
+		s->uplink[dir] = 0;
+	for (int i = 0; i < PP_MAX_CAPS; i++)
+		if (s->cap[dir][i] == k) {
+			memmove(&s->cap[dir][i], &s->cap[dir][i + 1],
+				(PP_MAX_CAPS - 1 - i) * sizeof(s->cap[dir][0]));
+			s->cap[dir][PP_MAX_CAPS - 1] = 0;
+			was = true;
+		}
+	for (int i = PP_MAX_RULES - 1; i >= 0; i--)
+		if (s->rule[dir][i].pipe == k) {
+			close_gap(s, dir, i);
+			was = true;
+		}
+	return was;
 }
 
 /* Removes one slot that has an identity alone. Whether there was one. */
@@ -78,18 +115,17 @@ int pp_slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s)
 	 * their number, wherever the command is killed
 	 */
 	for (int dir = 0; dir < PP_N_DIR; dir++)
-		if (has_pipe_in(s, dir) && !has_pipe_in(&old, dir))
-			count_limits(d, dir, 1);
+		count_limits(d, dir, s, &old, 1);
 	if (!slot_empty(s)) {
 		note_level(d, id);
 		r = store(d, id, s);
 	} else if (was && bpf_map_delete_elem(d->slots_fd, &id))
 		r = -ENOENT; /* its cgroup went this moment, and has counted it */
 	for (int dir = 0; dir < PP_N_DIR; dir++) {
-		bool had = has_pipe_in(&old, dir), has = has_pipe_in(s, dir);
-
-		if (r ? has && !had : had && !has)
-			count_limits(d, dir, -1);
+		if (r)
+			count_limits(d, dir, s, &old, -1);
+		else
+			count_limits(d, dir, &old, s, -1);
 	}
 	pp_paths_changed(d);
 	return slot_empty(s) ? 0 : r;
@@ -106,9 +142,13 @@ static bool check_pipe(const struct pp_datapath *d, uint64_t id, __u32 *k)
 	return true;
 }
 
+/* Slots by what they have. */
+struct counts {
+	uint32_t limits[PP_N_DIR], rules[PP_N_DIR];
+};
+
 /* Takes out of a slot what is no pipe of its cgroup, and counts what is. Whether it took any. */
-static bool check(const struct pp_datapath *d, uint64_t id, struct pp_slot *s,
-		  uint32_t n[static PP_N_DIR])
+static bool check(const struct pp_datapath *d, uint64_t id, struct pp_slot *s, struct counts *n)
 {
 	bool changed = false;
 
@@ -126,7 +166,13 @@ static bool check(const struct pp_datapath *d, uint64_t id, struct pp_slot *s,
 			s->cap[dir][0] = s->cap[dir][1];
 			s->cap[dir][1] = 0;
 		}
-		n[dir] += has_pipe_in(s, dir);
+		for (int i = PP_MAX_RULES - 1; i >= 0; i--)
+			if (check_pipe(d, id, &s->rule[dir][i].pipe)) {
+				close_gap(s, dir, i);
+				changed = true;
+			}
+		n->limits[dir] += has_pipe_in(s, dir);
+		n->rules[dir] += s->rule[dir][0].pipe > 0;
 	}
 	return changed;
 }
@@ -134,7 +180,7 @@ static bool check(const struct pp_datapath *d, uint64_t id, struct pp_slot *s,
 void pp_slots_reconcile(struct pp_datapath *d)
 {
 	uint64_t id = 0, next;
-	uint32_t n[PP_N_DIR] = {};
+	struct counts n = {};
 	bool more = bpf_map_get_next_key(d->slots_fd, NULL, &next) == 0, changed = false;
 
 	while (more) {
@@ -144,16 +190,19 @@ void pp_slots_reconcile(struct pp_datapath *d)
 		more = bpf_map_get_next_key(d->slots_fd, &id, &next) == 0;
 		if (bpf_map_lookup_elem(d->slots_fd, &id, &slot))
 			continue;
-		if (check(d, id, &slot, n)) {
+		if (check(d, id, &slot, &n)) {
 			bpf_map_update_elem(d->slots_fd, &id, &slot, BPF_EXIST);
 			changed = true;
 		}
 		if (slot_empty(&slot))
 			bpf_map_delete_elem(d->slots_fd, &id);
 	}
-	for (int dir = 0; dir < PP_N_DIR; dir++)
-		changed |= __atomic_exchange_n(&d->state->nlimits[dir], n[dir], __ATOMIC_SEQ_CST) !=
-			   n[dir];
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
+		changed |= __atomic_exchange_n(&d->state->nlimits[dir], n.limits[dir],
+					       __ATOMIC_SEQ_CST) != n.limits[dir];
+		changed |= __atomic_exchange_n(&d->state->nrules[dir], n.rules[dir],
+					       __ATOMIC_SEQ_CST) != n.rules[dir];
+	}
 	if (changed)
 		pp_paths_changed(d);
 	__atomic_store_n(&d->state->counting, 0, __ATOMIC_SEQ_CST);

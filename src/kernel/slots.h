@@ -3,6 +3,7 @@
 // with the datapath open and locked.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernel/datapath.h"
@@ -16,6 +17,9 @@ void pp_paths_changed(struct pp_datapath *d);
  * nobody's identity can make room for a pipe; -errno.
  */
 int pp_slot_write(struct pp_datapath *d, uint64_t id, const struct pp_slot *s);
+
+/* Takes a pipe of this direction out of the slot, wherever it stands. Was it there? */
+bool pp_slot_forget(struct pp_slot *s, uint32_t dir, uint32_t k);
 
 /*
  * What a command left that was killed halfway: pipes that are free again or another cgroup's, slots

@@ -158,7 +158,7 @@ static void load_programs(enum rig_load load)
 	bpf_program__set_autoload(rig.skel->progs.pp_sockops, load == RIG_SOCKOPS);
 	if (podpace_bpf__load(rig.skel))
 		rig_die("the kernel refused the programs");
-	rig.pipe = map_array(rig.skel->maps.pp_pipes, sizeof(*rig.pipe) * PP_MAX_PIPES);
+	rig.pipe = map_array(rig.skel->maps.pp_pipes, sizeof(*rig.pipe) * PP_ALL_PIPES);
 	rig.state = map_array(rig.skel->maps.pp_state, sizeof(*rig.state));
 }
 
@@ -228,7 +228,7 @@ void rig_clear(void)
 
 	while (bpf_map_get_next_key(fd, NULL, &key) == 0)
 		bpf_map_delete_elem(fd, &key);
-	memset(rig.pipe, 0, sizeof(*rig.pipe) * PP_MAX_PIPES);
+	memset(rig.pipe, 0, sizeof(*rig.pipe) * PP_ALL_PIPES);
 	memset(rig.state, 0, sizeof(*rig.state));
 	rig.state->gen = gen + 1;
 	rig.state->levels = ~0U;

@@ -12,7 +12,7 @@
 
 struct rig {
 	struct podpace_bpf *skel; /* pp_egress, pp_ingress and, with RIG_SOCKOPS, pp_sockops */
-	struct pp_pipe *pipe;     /* PP_MAX_PIPES, shared with the kernel */
+	struct pp_pipe *pipe;     /* PP_ALL_PIPES, shared with the kernel */
 	struct pp_state *state;   /* shared with the kernel */
 	unsigned int ifindex;     /* of a device that is not loopback, where nothing gets to */
 	enum pp_dir dir; /* of limits that are set and of packets that run; egress at first */

@@ -62,7 +62,8 @@ static void say(const struct pp_wire *w)
 static uint32_t find(const uint8_t *options, uint32_t n, struct pp_wire *ret)
 {
 	for (uint32_t i = 0; i + 1 < n && options[i];) {
-		uint8_t o[16] = { 0 }, len = options[i] == TCPOPT_NOP ? 1 : options[i + 1];
+		uint8_t o[PP_WIRE_ROOM] = { 0 };
+		uint8_t len = options[i] == TCPOPT_NOP ? 1 : options[i + 1];
 
 		if (!len)
 			break;
@@ -340,8 +341,8 @@ static void test_syn_ack(const char *name)
 	} cases[] = {
 		{ "not a peer", false, true, true, 0 },
 		{ "no hello", true, false, true, 0 },
-		{ "no limit", true, true, false, PP_WIRE_HELLO_LEN },
-		{ "limited", true, true, true, PP_WIRE_FULL_LEN },
+		{ "no limit", true, true, false, PP_WIRE_SERVED_LEN },
+		{ "limited", true, true, true, PP_WIRE_SERVED_LEN },
 	};
 	static uint16_t port = 7400; /* each time another: the peer never closes */
 
@@ -364,12 +365,13 @@ static void test_syn_ack(const char *name)
 		wire_poll(&wire, 100);
 		is_u64(find(wire.syn_options, wire.syn_options_len, &w), cases[i].len,
 		       "%s, SYN-ACK, %s: length", name, cases[i].name);
-		if (cases[i].len)
+		if (cases[i].len) {
 			is_u64(w.identity, IDENTITY, "%s, SYN-ACK, %s: who it is", name,
 			       cases[i].name);
-		if (cases[i].len == PP_WIRE_FULL_LEN)
-			is_u64(w.rate, rounded(MEDIUM / 16), "%s, SYN-ACK, %s: first rate", name,
-			       cases[i].name);
+			is_u64(w.port, port, "%s, SYN-ACK, %s: its port", name, cases[i].name);
+			is_u64(w.rate, cases[i].limited ? rounded(MEDIUM / 16) : 0,
+			       "%s, SYN-ACK, %s: first rate", name, cases[i].name);
+		}
 		reset(fd);
 	}
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Feeds any bytes to the reader of the option, as the kernel program hands them over: a buffer of
-// 16 bytes and the length that TCP found. What is accepted is written again to the same bytes.
+// 18 bytes and the length that TCP found. What is accepted is written again to the same bytes.
 
 #include "base/base.h"
 #include "bpf/wire.h"
 
-#define ROOM 16
+#define ROOM PP_WIRE_ROOM
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,10 +26,11 @@ static void check(const uint8_t *o, uint32_t len)
 		must(w.identity == was.identity && w.rate == was.rate && w.hello == was.hello);
 		return;
 	}
-	must(w.hello <= 1 && (w.hello || (w.rate && !w.identity)));
+	must(w.hello <= 1 && (w.hello || (w.rate && !w.identity && !w.port)));
 	must(pp_wire_write(back, &w) == len && memcmp(back, o, len) == 0);
 	must(pp_wire_read(back, len, &again) == 0);
-	must(again.identity == w.identity && again.rate == w.rate && again.hello == w.hello);
+	must(again.identity == w.identity && again.rate == w.rate && again.hello == w.hello &&
+	     again.port == w.port);
 }
 
 /* The first byte is the length, the rest the bytes of the option. */

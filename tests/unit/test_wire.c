@@ -5,7 +5,7 @@
 #include "bpf/wire.h"
 #include "tap.h"
 
-#define ROOM 16
+#define ROOM PP_WIRE_ROOM
 #define FILL 0x5a
 
 static uint64_t seed = 88172645463325252ULL;
@@ -119,12 +119,23 @@ static const struct form {
 	  16,
 	  { 254, 16, 0x9a, 0xce, 0x1b, 0x5d, 0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, 1,
 	    2 } },
+	{ "hello of who was connected to",
+	  { .hello = 1, .identity = 0xfedcba9876543210, .port = 5432 },
+	  18,
+	  { 254, 18, 0x9a, 0xce, 0x1b, 0x5d, 0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, 0, 0,
+	    0x15, 0x38 } },
+	{ "the same with a rate",
+	  { .hello = 1, .identity = 0xfedcba9876543210, .rate = 258, .port = 65535 },
+	  18,
+	  { 254, 18, 0x9a, 0xce, 0x1b, 0x5d, 0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, 1, 2,
+	    0xff, 0xff } },
 };
 #define N_FORMS (sizeof(forms) / sizeof(forms[0]))
 
 static bool same(const struct pp_wire *a, const struct pp_wire *b)
 {
-	return a->hello == b->hello && a->identity == b->identity && a->rate == b->rate;
+	return a->hello == b->hello && a->identity == b->identity && a->rate == b->rate &&
+	       a->port == b->port;
 }
 
 static void test_forms(void)
@@ -173,7 +184,7 @@ static void test_lengths(const struct form *f)
 		wrong += !refused(o, len);
 		o[1] = len;
 		wrong += !refused(o, f->len);
-		wrong += len != 8 && len != 14 && len != 16 && !refused(o, len);
+		wrong += len != 8 && len != 14 && len != 16 && len != 18 && !refused(o, len);
 		n++;
 	}
 	is_u64(wrong, 0, "%s: each of %d other lengths is refused", f->name, n);
@@ -197,7 +208,7 @@ static void test_heads(const struct form *f)
 	is_u64(wrong, 0, "%s: each of %d other heads is refused", f->name, n);
 }
 
-/* Nobody writes a rate of 0, which would be read as nothing. */
+/* Nobody writes a rate of 0, which would be read as nothing, nor a port of 0. */
 static void test_rate_0(const struct form *f)
 {
 	uint8_t o[ROOM];
@@ -206,7 +217,7 @@ static void test_rate_0(const struct form *f)
 		return;
 	memcpy(o, f->bytes, sizeof(o));
 	o[f->len - 2] = o[f->len - 1] = 0;
-	ok(refused(o, f->len), "%s: rate 0 is refused", f->name);
+	ok(refused(o, f->len), "%s: 0 at its end is refused", f->name);
 }
 
 int main(void)

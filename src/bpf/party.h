@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Who is at the other end of a flow, and which rules are for it.
+ *
+ * A pod is known by its identity where it has said it (feedback.h), and that counts more than the
+ * address: a service's address hides who is behind it, and an address may have gone from one pod to
+ * the next before anybody has told this node. Else it is known by its address.
+ */
+#pragma once
+
+/* where to look for a free pipe, before the pair is left with its rule's */
+#define PP_PAIR_TRIES 32
+
+/* The other end. */
+struct party {
+	struct pp_local addr;
+	__u64 identity; /* that it has said; 0: none */
+	struct pp_local who; /* as a pair has it: the identity of a pod, or the address */
+	__u32 group;
+	__u16 port; /* that the packets go to, host order */
+	__u8 protocol;
+	__u8 pad;
+};
+
+static __always_inline struct pp_local local_of_pod(__u64 identity)
+{
+	struct pp_local pod = { .addr = { 255, 255, 255, 255, 255, 255, 255, 255 } };
+
+	__builtin_memcpy(pod.addr + 8, &identity, 8);
+	return pod;
+}
+
+/*
+ * Whom this address or identity stands for. On older kernels (6.1) a map's key may not lie in
+ * memory that a global function is given.
+ */
+__noinline int pp_party_find(struct party *q)
+{
+	struct pp_local addr, pod;
+	struct pp_party_info *info;
+	struct pp_prefix key = { .len = 128 };
+	__u32 *group;
+
+	if (!q)
+		return 0;
+	addr = q->addr;
+	info = bpf_map_lookup_elem(&pp_parties, &addr);
+	q->who = addr;
+	if (q->identity) {
+		pod = local_of_pod(q->identity);
+		q->who = pod;
+		if (!info || info->identity != q->identity)
+			info = bpf_map_lookup_elem(&pp_parties, &pod);
+	} else if (info && info->identity) {
+		q->who = local_of_pod(info->identity);
+	}
+	if (info) {
+		q->group = info->group;
+		return 0;
+	}
+	__builtin_memcpy(key.addr, &addr, sizeof(key.addr));
+	group = bpf_map_lookup_elem(&pp_blocks, &key);
+	q->group = group ? *group : 0;
+	return 0;
+}
+
+static __always_inline int in_block(const struct pp_block *b, const __u64 *addr)
+{
+	return (addr[0] & b->mask[0]) == b->addr[0] && (addr[1] & b->mask[1]) == b->addr[1];
+}
+
+/* By the match's own prefixes. */
+static __always_inline int in_blocks(const struct pp_match *m, const struct pp_local *addr)
+{
+	__u64 a[2];
+	int in = 0;
+
+	__builtin_memcpy(a, addr->addr, sizeof(a));
+	for (__u32 i = 0; i < PP_MAX_MATCH_BLOCKS; i++) {
+		if (i >= m->n_blocks)
+			break;
+		if (!in_block(&m->block[i], a))
+			continue;
+		if (m->block[i].except)
+			return 0;
+		in = 1;
+	}
+	return in;
+}
+
+static __always_inline int has_port(const struct pp_match *m, const struct party *q)
+{
+	for (__u32 i = 0; i < PP_MAX_MATCH_PORTS; i++) {
+		if (i >= m->n_ports)
+			break;
+		if (m->port[i].protocol == q->protocol && m->port[i].first <= q->port &&
+		    q->port <= m->port[i].last)
+			return 1;
+	}
+	return !m->n_ports;
+}
+
+/* Is the party in this match, with these ports? */
+__noinline int pp_match_has(__u32 match, struct party *q)
+{
+	struct pp_match *m = bpf_map_lookup_elem(&pp_matches, &match);
+	struct pp_local addr;
+	struct pp_group_in *g;
+	__u32 group;
+
+	if (!m || !q || !has_port(m, q))
+		return 0;
+	if (m->kind == PP_MATCH_ALL)
+		return 1;
+	if (m->kind == PP_MATCH_BLOCKS) {
+		addr = q->addr;
+		return in_blocks(m, &addr);
+	}
+	group = q->group;
+	g = bpf_map_lookup_elem(&pp_groups, &group);
+	match &= PP_MAX_MATCHES - 1;
+	return g && g->in[match / 64] >> (match & 63) & 1;
+}
+
+/* --- a pipe for each pair */
+
+/* Takes an entry that is free, or 0. */
+static __always_inline __u32 take_pair(struct pp_state *st)
+{
+	for (int i = 0; i < PP_PAIR_TRIES; i++) {
+		__u32 k = PP_MAX_PIPES +
+			  (__sync_fetch_and_add(&st->next_pair, 1) & (PP_MAX_PAIRS - 1));
+		struct pp_pipe *p = bpf_map_lookup_elem(&pp_pipes, &k);
+
+		if (p && __sync_val_compare_and_swap(&p->kind, PP_KIND_LIMIT, PP_KIND_PAIR) ==
+				 PP_KIND_LIMIT)
+			return k;
+	}
+	return 0;
+}
+
+/* What was taken is all zeros but for its kind. */
+static __always_inline void begin_pair(struct pp_pipe *p, const struct pp_pipe *like, __u32 of,
+				       const struct pp_local *peer)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	p->of = of;
+	__builtin_memcpy(p->peer, peer, sizeof(p->peer));
+	p->cgroup_id = like->cgroup_id;
+	p->expires = like->expires;
+	p->dir = like->dir;
+	p->owner = like->owner;
+	p->observe = like->observe;
+	p->since = like->since;
+	p->vt = now << PP_TICKS;
+	p->last = now;
+	p->qmin = ~0ULL;
+	p->rate = like->rate;
+}
+
+/*
+ * The pipe of a rule's pair with this party: the one there is, or a new one. Without room it is the
+ * rule's own: what found none shares one limit, and an event is counted.
+ */
+__noinline __u32 pp_pair_of(__u32 of, struct party *q)
+{
+	struct pp_pipe *like = bpf_map_lookup_elem(&pp_pipes, &of), *p;
+	struct pp_pair key = { .of = of };
+	struct pp_state *st = state();
+	__u32 *was, k;
+
+	if (!like || !q || !st)
+		return of;
+	key.peer = q->who;
+	was = bpf_map_lookup_elem(&pp_pairs, &key);
+	if (was)
+		return *was;
+	k = take_pair(st);
+	p = k ? bpf_map_lookup_elem(&pp_pipes, &k) : NULL;
+	if (!p) {
+		event(PP_EVENT_PAIRS_FULL);
+		return of;
+	}
+	begin_pair(p, like, of, &key.peer);
+	if (!bpf_map_update_elem(&pp_pairs, &key, &k, BPF_NOEXIST))
+		return k;
+	/* another CPU was first, or there is no memory */
+	p->rate = 0;
+	p->of = 0;
+	p->kind = PP_KIND_LIMIT;
+	was = bpf_map_lookup_elem(&pp_pairs, &key);
+	return was ? *was : of;
+}

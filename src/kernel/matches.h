@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whom rules are for: entries of pp_matches, which slots lead to. Written with the datapath open
+// and locked.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cidr.h"
+#include "base/err.h"
+#include "kernel/datapath.h"
+
+/* Longest text of a match set by hand, with its end. */
+#define PP_PEER_TEXT 300
+
+/* The block of one prefix. */
+struct pp_block pp_block_of(const struct pp_cidr *c, bool except);
+
+/*
+ * Reads a peer as a person writes it: a prefix or an address, or "internet", which is all but what
+ * is private, shared, of a link or of a host (RFC 6890), or multicast. 0, or -EINVAL with a
+ * message.
+ */
+int pp_peer_parse(const char *s, struct pp_match *ret, char text[static PP_PEER_TEXT],
+		  struct pp_err *e);
+
+/*
+ * The entry of what is called text, for people too; a new one is as *m says. The same text means
+ * the same match. 0, -ENOSPC, or -errno.
+ */
+int pp_match_get(struct pp_datapath *d, const struct pp_match *m, const char *text,
+		 uint32_t *ret);
+
+/* Its entry, 0 if there is none. */
+uint32_t pp_match_find(const struct pp_datapath *d, const char *text);
+
+/* What it is called, to be freed; NULL: there is none. */
+char *pp_match_name(const struct pp_datapath *d, uint32_t match);
+
+/* Entries that no slot leads to are free for others. */
+void pp_matches_collect(struct pp_datapath *d);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a pair's pipe: the programs take a free entry, fill it in and enter it in pp_pairs;
+// here it first leaves pp_pairs, then every path, and only then is it free again.
+#include <bpf/bpf.h>
+
+#include "base/base.h"
+#include "kernel/limits.h"
+#include "kernel/pairs.h"
+#include "kernel/slots.h"
+
+/* Long enough for every packet that was under way when paths changed. */
+#define LEAVE_NS 1000000000ULL
+
+/* As maps.h has it. */
+struct pair_key {
+	__u32 of, pad;
+	__u8 peer[16];
+};
+
+static struct pair_key key_of(const struct pp_pipe *p)
+{
+	struct pair_key key = { .of = p->of };
+
+	memcpy(key.peer, p->peer, sizeof(key.peer));
+	return key;
+}
+
+/* Is it still as its rule wants it? An index may be another rule's by now. */
+static bool follows(const struct pp_datapath *d, const struct pp_pipe *p)
+{
+	const struct pp_pipe *like = &d->pipes[p->of % PP_MAX_PIPES];
+
+	return like->rate && like->kind == PP_KIND_PAIRS && like->since == p->since &&
+	       like->cgroup_id == p->cgroup_id && like->dir == p->dir;
+}
+
+static void copy_limit(const struct pp_datapath *d, struct pp_pipe *p)
+{
+	const struct pp_pipe *like = &d->pipes[p->of % PP_MAX_PIPES];
+
+	p->observe = like->observe;
+	p->expires = like->expires;
+	if (p->rate != like->rate)
+		__atomic_store_n(&p->rate, like->rate, __ATOMIC_SEQ_CST);
+}
+
+static void set_free(struct pp_pipe *p)
+{
+	uint32_t kind = p->kind;
+
+	*p = (struct pp_pipe){ .kind = kind };
+	__atomic_store_n(&p->kind, PP_KIND_LIMIT, __ATOMIC_SEQ_CST);
+}
+
+bool pp_pairs_sweep(struct pp_datapath *d)
+{
+	uint64_t now = pp_now();
+	bool changed = false, more = false;
+
+	for (uint32_t k = PP_MAX_PIPES; k < PP_ALL_PIPES; k++) {
+		struct pp_pipe *p = &d->pipes[k];
+		struct pair_key key;
+
+		if (p->kind == PP_KIND_GONE) {
+			if (now - p->grace > LEAVE_NS)
+				set_free(p);
+			else
+				more = true;
+			continue;
+		}
+		/* one without a rate is being made this moment */
+		if (p->kind != PP_KIND_PAIR || !p->rate)
+			continue;
+		if (follows(d, p) && (now < p->last || now - p->last < PP_PAIR_IDLE_NS)) {
+			copy_limit(d, p);
+			continue;
+		}
+		key = key_of(p);
+		bpf_map_delete_elem(d->pairs_fd, &key);
+		p->grace = now;
+		__atomic_store_n(&p->kind, PP_KIND_GONE, __ATOMIC_SEQ_CST);
+		changed = more = true;
+	}
+	if (changed)
+		pp_paths_changed(d);
+	return more;
+}
+
+uint32_t pp_pairs_count(const struct pp_datapath *d, uint32_t of)
+{
+	uint32_t n = 0;
+
+	for (uint32_t k = PP_MAX_PIPES; k < PP_ALL_PIPES; k++)
+		n += d->pipes[k].kind == PP_KIND_PAIR && d->pipes[k].of == of;
+	return n;
+}
