@@ -45,9 +45,9 @@ bool pp_plan_has_place(const struct pp_plan_group *g, enum pp_plan_tree tree, en
 		       bool inside);
 
 /* Does an object limit a subject by itself in this direction? */
-static inline bool pp_plan_is_own(const struct pp_plan_match *m, enum pp_way way)
+static inline bool pp_plan_is_own(const struct pp_plan_binding *x, enum pp_way way)
 {
-	return !m->group && !m->item->o->observe && m->item->o->share[way].line;
+	return !x->group && !x->item->o->observe && x->item->o->share[way].line;
 }
 
 /* The innermost group of a chain, from a rank on; NULL: there is none. */

@@ -121,16 +121,16 @@ static void add_leaf(struct pp_build *b, struct pp_plan_member *m, enum pp_plan_
 static void add_caps(struct pp_build *b, struct pp_plan_member *m, enum pp_way way)
 {
 	for (int i = 0; i < PP_PLAN_CAPS && m->cap[way][i]; i++) {
-		const struct pp_plan_match *match = m->cap[way][i];
+		const struct pp_plan_binding *binding = m->cap[way][i];
 		struct pp_plan_node *n =
-			match->group ? match->group->place[PP_TREE_CEIL][way].node : NULL;
+			binding->group ? binding->group->place[PP_TREE_CEIL][way].node : NULL;
 
 		if (!n) {
 			n = add(b,
 				pp_arena_text(b->memory, "%s observed by %s", m->text,
-					      match->item->text),
+					      binding->item->text),
 				PP_TREE_CEIL, way, NULL);
-			limit_by(n, match->item);
+			limit_by(n, binding->item);
 		}
 		m->out->cap[way][i] = &n->pipe;
 	}
