@@ -20,6 +20,8 @@ struct pp_plan_item {
 	struct pp_plan_group *last; /* that it made last */
 	bool is_here;               /* it selects this node */
 	size_t n_subjects;
+	struct pp_plan_ruling *rulings[PP_N_WAYS]; /* n_rulings; once some subject has them */
+	size_t n_rulings[PP_N_WAYS];
 };
 
 /* What a group is in one tree and direction. */
@@ -97,6 +99,8 @@ struct pp_build {
 	struct pp_plan_node *uplink_node[PP_N_WAYS];
 	struct pp_plan_node *first, **last;
 	size_t n_nodes;
+	struct pp_plan_ruling **rulings; /* sorted by text */
+	size_t n_rulings;
 	struct pp_plan_remark *remarks;
 	size_t n_remarks;
 	/* stand in where there is no memory, so that only the end has to ask */

@@ -207,22 +207,22 @@ static int order_of(const struct pp_plan_item *item)
 	return PP_N_RANKS + (item->o->kind == PP_POLICY);
 }
 
-/* How many caps fit beside its leaves, their groups, and the uplink. */
-static size_t room_for_caps(const struct pp_build *b, const struct pp_plan_member *m,
-			    enum pp_way way)
+size_t pp_plan_room(const struct pp_build *b, const struct pp_plan_member *m, enum pp_way way)
 {
 	size_t n = b->uplink[way] ? 3 : 1;
 
 	for (int tree = 0; tree < PP_N_TREES; tree++)
 		for (int rank = 0; rank < PP_N_RANKS; rank++)
 			n += m->chain[tree][way][rank] != NULL;
-	return n + PP_PLAN_CAPS <= PP_PLAN_PATH ? PP_PLAN_CAPS : PP_PLAN_PATH - n;
+	return n < PP_PLAN_PATH ? PP_PLAN_PATH - n : 0;
 }
 
 static void cap(struct pp_build *b, struct pp_plan_member *m, enum pp_way way)
 {
-	size_t n = 0, room = room_for_caps(b, m, way);
+	size_t n = 0, room = pp_plan_room(b, m, way);
 
+	if (room > PP_PLAN_CAPS)
+		room = PP_PLAN_CAPS;
 	for (int order = 0; order < PP_N_RANKS + 2; order++)
 		for (size_t i = 0; i < m->n_bindings; i++) {
 			const struct pp_plan_binding *binding = &m->bindings[i];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plan as text: subjects, then the pipes of each direction as trees, objects, notes.
+// A plan as text: subjects, the pipes of each direction, as trees and by rules, objects, notes.
 #include <inttypes.h>
 
 #include "base/base.h"
@@ -42,6 +42,12 @@ static void print_subject(FILE *f, const struct pp_plan_subject *s)
 			put(f, s->cap[way][i]->name);
 			fputc('\n', f);
 		}
+	for (int way = 0; way < PP_N_WAYS; way++)
+		for (size_t i = 0; i < s->n_rules[way]; i++) {
+			fprintf(f, "    rule: %s ", ways[way]);
+			put(f, s->rule[way][i].pipe->name);
+			fputc('\n', f);
+		}
 }
 
 static void print_pipe(FILE *f, const struct pp_plan_pipe *p, int depth)
@@ -62,6 +68,11 @@ static void print_pipe(FILE *f, const struct pp_plan_pipe *p, int depth)
 	if (p->parent) {
 		fprintf(f, " weight %" PRIu32, p->weight);
 		put_from(f, p->weight_from);
+	}
+	if (p->match) {
+		fputs(p->way == PP_WAY_EGRESS ? " to " : " from ", f);
+		fputs(p->pairs ? "each of " : "", f);
+		put(f, p->match->text);
 	}
 	fputc('\n', f);
 }
@@ -127,12 +138,27 @@ static void print_trees(FILE *f, const struct walk *w, enum pp_way way, bool upl
 	for (size_t i = 0; i < w->plan->n_pipes; i++) {
 		const struct pp_plan_pipe *p = w->plan->pipes[i];
 
-		if (p->parent || p->way != way || p->uplink != uplink || p->observe != observe)
+		if (p->parent || p->match || p->way != way || p->uplink != uplink ||
+		    p->observe != observe)
 			continue;
 		if (!titled)
 			fprintf(f, "%s\n", title);
 		titled = true;
 		print_tree(f, w, i, 1);
+	}
+}
+
+static void print_rules(FILE *f, const struct pp_plan *p, enum pp_way way, const char *title)
+{
+	bool titled = false;
+
+	for (size_t i = 0; i < p->n_pipes; i++) {
+		if (!p->pipes[i]->match || p->pipes[i]->way != way)
+			continue;
+		if (!titled)
+			fprintf(f, "%s\n", title);
+		titled = true;
+		print_pipe(f, p->pipes[i], 1);
 	}
 }
 
@@ -168,9 +194,9 @@ static void print_notes(FILE *f, const struct pp_plan *p)
 
 void pp_plan_print(FILE *f, const struct pp_plan *p)
 {
-	static const char *const titles[PP_N_WAYS][3] = {
-		{ "egress", "egress, uplink", "egress, observed" },
-		{ "ingress", "ingress, uplink", "ingress, observed" },
+	static const char *const titles[PP_N_WAYS][4] = {
+		{ "egress", "egress, uplink", "egress, observed", "egress, rules" },
+		{ "ingress", "ingress, uplink", "ingress, observed", "ingress, rules" },
 	};
 	struct walk w = { .plan = p };
 
@@ -183,6 +209,7 @@ void pp_plan_print(FILE *f, const struct pp_plan *p)
 			print_trees(f, &w, (enum pp_way)way, false, false, titles[way][0]);
 			print_trees(f, &w, (enum pp_way)way, true, false, titles[way][1]);
 			print_trees(f, &w, (enum pp_way)way, false, true, titles[way][2]);
+			print_rules(f, p, (enum pp_way)way, titles[way][3]);
 		}
 	free(w.first);
 	free(w.next);
