@@ -216,3 +216,85 @@ void pp_plan_print(FILE *f, const struct pp_plan *p)
 	print_objects(f, p);
 	print_notes(f, p);
 }
+
+/* --- parties */
+
+/* What parts of a list are put between. */
+static const char *between(bool *any)
+{
+	const char *comma = *any ? ", " : " ";
+
+	*any = true;
+	return comma;
+}
+
+static int compare_party(const void *key, const void *party)
+{
+	return memcmp(key, ((const struct pp_party *)party)->key, 16);
+}
+
+/* With those of its addresses by which it matches. */
+static void print_pod(FILE *f, const struct pp_parties *p, const struct pp_party_pod *pod,
+		      size_t match)
+{
+	const char *word = " at";
+
+	fputs("pod ", f);
+	put(f, pod->namespace);
+	fputc('/', f);
+	put(f, pod->name);
+	for (size_t i = 0; i < pod->n_addresses; i++) {
+		const struct pp_party *party = bsearch(pod->addresses[i], p->parties, p->n_parties,
+						       sizeof(*party), compare_party);
+		struct pp_cidr c = { .len = 128 };
+		char text[PP_CIDR_TEXT];
+
+		if (!party || party->identity != pod->identity ||
+		    !pp_parties_has(p, party->group, match))
+			continue;
+		memcpy(c.addr, pod->addresses[i], sizeof(c.addr));
+		pp_cidr_format(text, &c);
+		fprintf(f, "%s %.*s", word, (int)strcspn(text, "/"), text);
+		word = " and";
+	}
+}
+
+/* Where the match begins to have addresses, and where it ceases to. */
+static void print_blocks(FILE *f, const struct pp_parties *p, size_t match, bool *any)
+{
+	char text[PP_CIDR_TEXT];
+
+	for (size_t i = 0; i < p->n_blocks; i++) {
+		bool has = pp_parties_has(p, p->blocks[i].group, match), had = false;
+
+		for (size_t k = i; k-- > 0;)
+			if (pp_cidr_contains(&p->blocks[k].c, &p->blocks[i].c)) {
+				had = pp_parties_has(p, p->blocks[k].group, match);
+				break;
+			}
+		if (has != had)
+			fprintf(f, "%s%s%s", between(any), has ? "" : "not ",
+				pp_cidr_format(text, &p->blocks[i].c));
+	}
+}
+
+void pp_parties_print(FILE *f, const struct pp_plan *plan, const struct pp_parties *p,
+		      const struct pp_party_pod *pods, size_t n_pods)
+{
+	if (plan->n_matches)
+		fputs("matches\n", f);
+	for (size_t m = 0; m < plan->n_matches; m++) {
+		bool any = plan->matches[m]->all;
+
+		fputs("  ", f);
+		put(f, plan->matches[m]->text);
+		fputs(any ? ": everything" : ":", f);
+		for (size_t i = 0; i < n_pods; i++)
+			if (pp_parties_has(p, p->of_pod[i], m)) {
+				fputs(between(&any), f);
+				print_pod(f, p, &pods[i], m);
+			}
+		print_blocks(f, p, m, &any);
+		fputs(any ? "\n" : " nothing\n", f);
+	}
+}
