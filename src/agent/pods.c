@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A node has some hundred pods: they are searched one by one.
 #include <arpa/inet.h>
-#include <ctype.h>
 
 #include "agent/pods.h"
 #include "base/base.h"
 #include "base/qty.h"
+#include "policy/identity.h"
 #include "policy/plan.h"
 
 const char *const pp_pod_annotation[PP_N_DIR] = {
@@ -84,21 +84,6 @@ void pp_pods_remove(struct pp_pods *p, const char *ns, const char *name, const c
 		}
 }
 
-static uint64_t identity_of(const char *uid)
-{
-	uint64_t id = 0;
-
-	for (int digits = 0; digits < 16; uid++) {
-		if (*uid == '-')
-			continue;
-		if (!isxdigit((unsigned char)*uid))
-			return 0;
-		id = id << 4 | (*uid <= '9' ? *uid - '0' : (*uid | 0x20) - 'a' + 10);
-		digits++;
-	}
-	return id;
-}
-
 static struct pp_pod *add(struct pp_pods *p, const char *ns, const char *name, const char *uid)
 {
 	struct pp_pod *pod;
@@ -122,7 +107,7 @@ static struct pp_pod *add(struct pp_pods *p, const char *ns, const char *name, c
 		pod_free(pod);
 		return NULL;
 	}
-	pod->identity = identity_of(uid);
+	pod->identity = pp_identity_of(uid);
 	p->pods[p->n++] = pod;
 	return pod;
 }

@@ -41,8 +41,8 @@ struct pp_pod_limit {
 struct pp_pod {
 	char *ns, *name, *uid;
 	/*
-	 * The first 64 bits of uid, the API's also of a static pod: that is how others find the
-	 * pod. 0: uid does not begin with 16 hexadecimal digits, dashes apart.
+	 * pp_identity_of() the uid, the API's also of a static pod: that is how others find the
+	 * pod.
 	 */
 	uint64_t identity;
 	char *hash; /* of a static pod's mirror: what its cgroup is called by; or NULL */

@@ -116,10 +116,25 @@ size_t pp_cidrs_sort(struct pp_cidr *c, size_t n)
 	return kept;
 }
 
+bool pp_cidr_is_v4(const struct pp_cidr *c)
+{
+	return c->len >= 96 && memcmp(c->addr, mapped, sizeof(mapped)) == 0;
+}
+
+bool pp_cidr_contains(const struct pp_cidr *outer, const struct pp_cidr *c)
+{
+	size_t whole = outer->len / 8;
+	uint8_t rest = (uint8_t)(0xff00 >> outer->len % 8);
+
+	return outer->len <= c->len && pp_cidr_is_v4(outer) == pp_cidr_is_v4(c) &&
+	       memcmp(outer->addr, c->addr, whole) == 0 &&
+	       (outer->len % 8 == 0 || ((outer->addr[whole] ^ c->addr[whole]) & rest) == 0);
+}
+
 const char *pp_cidr_format(char buf[PP_CIDR_TEXT], const struct pp_cidr *c)
 {
 	char text[INET6_ADDRSTRLEN] = "?";
-	bool v4 = c->len >= 96 && memcmp(c->addr, mapped, sizeof(mapped)) == 0;
+	bool v4 = pp_cidr_is_v4(c);
 
 	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? c->addr + 12 : c->addr, text, sizeof(text));
 	snprintf(buf, PP_CIDR_TEXT, "%s/%d", text, v4 ? c->len - 96 : c->len);

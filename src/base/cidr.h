@@ -2,6 +2,7 @@
 // Prefixes of addresses as people write them: 10.244.0.0/16, fd00:10::/56, 10.1.2.3.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,12 @@ int pp_cidrs_parse(const char *s, struct pp_cidr **ret, size_t *ret_n, struct pp
 
 /* Sorts them by address and length, and leaves each once. Returns how many are left. */
 size_t pp_cidrs_sort(struct pp_cidr *c, size_t n);
+
+/* Of a prefix: is it of IPv4? */
+bool pp_cidr_is_v4(const struct pp_cidr *c);
+
+/* Is c within it, or the same? A prefix of IPv6 has none of IPv4 in it, however short it is. */
+bool pp_cidr_contains(const struct pp_cidr *outer, const struct pp_cidr *c);
 
 /* As it would be written; returns buf. */
 const char *pp_cidr_format(char buf[PP_CIDR_TEXT], const struct pp_cidr *c);

@@ -18,22 +18,28 @@ const char *pp_kind_name(enum pp_kind kind)
 
 static const char *const fields[] = { "spec.egress", "spec.ingress" };
 
+static const struct pp_value *direction(const struct pp_value *spec, enum pp_way way)
+{
+	return pp_value_get(spec, way == PP_WAY_EGRESS ? "egress" : "ingress");
+}
+
+/* Of a direction: anything beside rules? */
+static bool says_share(const struct pp_value *v)
+{
+	return pp_value_get(v, "ceil") || pp_value_get(v, "guarantee") || pp_value_get(v, "weight");
+}
+
 static void read_share(struct pp_reader *r, const struct pp_value *spec, enum pp_way way)
 {
-	static const char *const names[] = { "ceil", "guarantee", "weight", NULL };
-	const struct pp_value *v = pp_value_get(spec, way == PP_WAY_EGRESS ? "egress" : "ingress");
+	static const char *const names[] = { "ceil", "guarantee", "weight", "rules", NULL };
+	const struct pp_value *v = direction(spec, way), *rules = pp_value_get(v, "rules");
 	struct pp_share_spec *s = &r->o->share[way];
 	char field[32];
 
-	if (v && v->type == PP_VALUE_LIST) {
-		pp_fault(r, v->line, fields[way],
-			 "rules with peers and ports are not built yet; valid is a map with ceil, "
-			 "guarantee, weight");
-		return;
-	}
 	if (!pp_read_map(r, v, fields[way], names))
 		return;
-	s->line = v->line;
+	if (says_share(v))
+		s->line = v->line;
 	snprintf(field, sizeof(field), "%s.ceil", fields[way]);
 	s->ceil = pp_read_rate(r, pp_value_get(v, "ceil"), field);
 	snprintf(field, sizeof(field), "%s.guarantee", fields[way]);
@@ -42,9 +48,16 @@ static void read_share(struct pp_reader *r, const struct pp_value *spec, enum pp
 		pp_fault(r, v->line, field, "is more than the ceil");
 	snprintf(field, sizeof(field), "%s.weight", fields[way]);
 	s->weight = pp_read_weight(r, pp_value_get(v, "weight"), field);
-	if (!v->first)
-		pp_fault(r, v->line, fields[way],
-			 "says nothing; valid are ceil, guarantee, weight");
+	if (!s->line && !(rules && rules->first))
+		pp_fault(r, v->line, fields[way], "says nothing; valid are ceil, guarantee, weight%s",
+			 r->o->kind == PP_CLASS ? "" : ", rules");
+	if (rules && r->o->kind == PP_CLASS)
+		pp_fault(r, rules->line, fields[way],
+			 "a class has no rules; valid are ceil, guarantee, weight");
+	else if (rules && r->o->nodes.present)
+		pp_fault(r, rules->line, fields[way], "an uplink has no rules; valid is a ceil");
+	else
+		pp_read_rules(r, rules, way);
 }
 
 /* --- kinds */
@@ -100,6 +113,18 @@ static bool has_share(const struct pp_value *spec)
 	return pp_value_get(spec, "egress") || pp_value_get(spec, "ingress");
 }
 
+/* What spec.per says is of shares: each rule has its own. */
+static bool has_only_rules(const struct pp_value *spec)
+{
+	for (int way = 0; way < PP_N_WAYS; way++) {
+		const struct pp_value *v = direction(spec, (enum pp_way)way);
+
+		if (v && (says_share(v) || !pp_value_get(v, "rules")))
+			return false;
+	}
+	return has_share(spec);
+}
+
 /* Where only a ceil makes sense: of what is observed, of an uplink. */
 static void need_ceils(struct pp_reader *r, const char *why)
 {
@@ -130,6 +155,20 @@ static void read_enforcement(struct pp_reader *r, const struct pp_value *spec)
 		need_ceils(r, "an observed limit has no share");
 }
 
+static int read_per(struct pp_reader *r, const struct pp_value *v, const char *const *words,
+		    const char *const *later)
+{
+	char valid[60] = "";
+
+	if (!v || v->type != PP_VALUE_TEXT || strcmp(v->text, "Pair") != 0)
+		return pp_read_word(r, v, "spec.per", words, later);
+	for (int i = 0; words[i]; i++)
+		snprintf(valid + strlen(valid), sizeof(valid) - strlen(valid), "%s%s",
+			 i ? ", " : "", words[i]);
+	pp_fault(r, v->line, "spec.per", "Pair is of rules; valid are %s", valid);
+	return -1;
+}
+
 static void read_class(struct pp_reader *r, const struct pp_value *spec)
 {
 	static const char *const names[] = { "description", "default", "namespaces",
@@ -155,7 +194,7 @@ static void read_policy(struct pp_reader *r, const struct pp_value *spec)
 	static const char *const names[] = { "podSelector", "class",       "egress", "ingress",
 					     "per",         "enforcement", NULL };
 	static const char *const words[] = { "Pod", "Policy", NULL };
-	static const char *const later[] = { "Pair", NULL };
+	static const char *const later[] = { NULL };
 	static const enum pp_per per[] = { PP_PER_POD, PP_PER_POLICY };
 	int word;
 
@@ -169,7 +208,7 @@ static void read_policy(struct pp_reader *r, const struct pp_value *spec)
 	read_shares(r, spec);
 	if (!pp_value_get(spec, "class") == !has_share(spec))
 		pp_fault(r, spec->line, "spec", "valid is either a class, or egress and ingress");
-	word = pp_read_word(r, pp_value_get(spec, "per"), "spec.per", words, later);
+	word = read_per(r, pp_value_get(spec, "per"), words, later);
 	r->o->per = word < 0 ? PP_PER_POD : per[word];
 	if (r->o->class && r->o->per != PP_PER_POD)
 		pp_fault(r, spec->line, "spec.per", "a class is for each pod; valid is Pod");
@@ -223,7 +262,7 @@ static void read_cluster_policy(struct pp_reader *r, const struct pp_value *spec
 	static const char *const names[] = { "subject", "egress",      "ingress",
 					     "per",     "enforcement", NULL };
 	static const char *const words[] = { "Pod", "Namespace", "Node", NULL };
-	static const char *const later[] = { "Cluster", "Pair", NULL };
+	static const char *const later[] = { "Cluster", NULL };
 	static const enum pp_per per[] = { PP_PER_POD, PP_PER_NAMESPACE, PP_PER_NODE };
 	int word;
 
@@ -235,9 +274,9 @@ static void read_cluster_policy(struct pp_reader *r, const struct pp_value *spec
 	read_shares(r, spec);
 	if (!has_share(spec))
 		pp_fault(r, spec->line, "spec", "limits nothing; valid are egress, ingress");
-	if (!pp_value_get(spec, "per"))
+	if (!pp_value_get(spec, "per") && !has_only_rules(spec))
 		pp_fault(r, spec->line, "spec", "needs per: valid are Pod, Namespace, Node");
-	word = pp_read_word(r, pp_value_get(spec, "per"), "spec.per", words, later);
+	word = read_per(r, pp_value_get(spec, "per"), words, later);
 	r->o->per = word < 0 ? PP_PER_NONE : per[word];
 	check_per(r, pp_value_get(spec, "per"));
 	read_enforcement(r, spec);
@@ -374,6 +413,8 @@ void pp_objects_free(struct pp_objects *o)
 
 	for (p = o->first; p; p = next) {
 		next = p->next;
+		for (int way = 0; way < PP_N_WAYS; way++)
+			pp_rules_free(p->rules[way]);
 		free(p);
 	}
 	for (q = o->requirements; q; q = other) {

@@ -109,7 +109,8 @@ static int build(struct pp_build *b)
 {
 	static void (*const parts[])(struct pp_build *) = {
 		pp_plan_select, pp_plan_classes, pp_plan_ceils, pp_plan_chains, pp_plan_pipes,
-		pp_plan_shares, take_pipes,      take_objects,  take_notes,
+		pp_plan_shares, pp_plan_rulings, pp_plan_rules, pp_plan_take_matches,
+		take_pipes,     take_objects,    take_notes,
 	};
 	int r = pp_plan_sort(b);
 

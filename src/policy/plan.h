@@ -3,45 +3,18 @@
 // input gives the same plan, to the byte. A plan owns all its texts and outlives its input.
 #pragma once
 
-#include "policy/object.h"
-
-/* The key of a class: of an annotation of a pod, of a label of a namespace. */
-#define PP_CLASS_KEY "podpace.io/class"
+#include "policy/plan_input.h"
+#include "policy/plan_match.h"
 
 /* Limits beside the tree, of one subject and direction; more are reported, and not in force. */
 #define PP_PLAN_CAPS 2
-/* Pipes on one connection's way: those of both trees come first, caps have what room they leave. */
+/*
+ * Pipes on one connection's way: those of both trees come first, then caps. Rules have what room
+ * they leave: how many match a connection is known when there is one.
+ */
 #define PP_PLAN_PATH 8
-
-/* Something that is limited: a pod of this node, or a cgroup of a plain host. */
-struct pp_subject {
-	const char *namespace; /* NULL: a cgroup of a plain host, whose path is the name */
-	const char *name;
-	const char *uid; /* "" of a cgroup */
-	const struct pp_label *labels;
-	size_t n_labels;
-	const char *class;                /* its annotation PP_CLASS_KEY; NULL: none */
-	const char *annotation[PP_N_WAYS]; /* kubernetes.io/egress-bandwidth, -ingress-; or NULL */
-	uint64_t limit[PP_N_WAYS];         /* timed.h, while it lasts, bytes/s; 0: none */
-};
-
-struct pp_namespace {
-	const char *name;
-	const struct pp_label *labels;
-	size_t n_labels;
-};
-
-/* All that a plan is made of. None of it is kept. */
-struct pp_plan_input {
-	const struct pp_object *const *objects; /* valid ones, in any order */
-	size_t n_objects;
-	const struct pp_subject *subjects; /* in any order; each (namespace, name, uid) once */
-	size_t n_subjects;
-	const struct pp_namespace *namespaces; /* those of the subjects at least */
-	size_t n_namespaces;
-	const struct pp_label *node_labels;
-	size_t n_node_labels;
-};
+/* Rules of one subject and direction; more are reported, and not in force. */
+#define PP_PLAN_RULES 16
 
 /* One limit to be. Rates are bytes/s. Each number knows which object, or what else, gave it. */
 struct pp_plan_pipe {
@@ -50,7 +23,8 @@ struct pp_plan_pipe {
 	 * What it limits, unique with way and uplink, and the same as long as that is the same:
 	 * "pod NS/NAME", "cgroup PATH", "policy NS/NAME", "tenant NAME", "tenant NAME in NS",
 	 * "uplink NAME"; with " observed by KIND [NS/]NAME" behind it where it only observes. Of
-	 * pods of one name, while one is replaced: "pod NS/NAME (UID)"
+	 * pods of one name, while one is replaced: "pod NS/NAME (UID)". Of a rule "pod NS/NAME to
+	 * RULE of policy NS/NAME", "policy NS/NAME to RULE" and such; "from" of ingress
 	 */
 	const char *name;
 	enum pp_way way;
@@ -61,7 +35,15 @@ struct pp_plan_pipe {
 	uint32_t weight;             /* PP_WEIGHT_DEFAULT (100) if nothing says another */
 	struct pp_plan_pipe *parent; /* has a share of it; NULL: weight, guarantee say nothing */
 	const char *ceil_from, *guarantee_from, *weight_from; /* NULL where nothing is said */
-	size_t subject; /* of a leaf: index in pp_plan.subjects; of another SIZE_MAX */
+	size_t subject; /* of what one alone has: index in pp_plan.subjects; or SIZE_MAX */
+	const struct pp_plan_match *match; /* it counts only what matches; NULL: it is no rule's */
+	bool pairs; /* each peer of the subject has a pipe like it of its own */
+};
+
+/* A rule that a subject has. */
+struct pp_plan_rule {
+	struct pp_plan_pipe *pipe;
+	const struct pp_plan_match *match; /* as of the pipe */
 };
 
 /* What one subject has. */
@@ -71,6 +53,8 @@ struct pp_plan_subject {
 	struct pp_plan_pipe *leaf[PP_N_WAYS];   /* its own, in the tree of ceils; or NULL */
 	struct pp_plan_pipe *uplink[PP_N_WAYS]; /* its own, in the tree of the uplink; or NULL */
 	struct pp_plan_pipe *cap[PP_N_WAYS][PP_PLAN_CAPS]; /* beside them; NULL behind the last */
+	struct pp_plan_rule *rule[PP_N_WAYS];
+	size_t n_rules[PP_N_WAYS];
 };
 
 /* What became of an object. */
@@ -94,6 +78,8 @@ struct pp_plan {
 	size_t n_subjects;
 	struct pp_plan_object *objects; /* sorted by kind, namespace, name */
 	size_t n_objects;
+	struct pp_plan_match **matches; /* of subjects' rules, sorted by text */
+	size_t n_matches;
 	struct pp_plan_note *notes; /* sorted by object, subject, text */
 	size_t n_notes;
 	struct pp_plan_memory *memory;

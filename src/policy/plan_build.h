@@ -20,6 +20,8 @@ struct pp_plan_item {
 	struct pp_plan_group *last; /* that it made last */
 	bool is_here;               /* it selects this node */
 	size_t n_subjects;
+	struct pp_plan_ruling *rulings[PP_N_WAYS]; /* n_rulings; once some subject has them */
+	size_t n_rulings[PP_N_WAYS];
 };
 
 /* What a group is in one tree and direction. */
@@ -41,7 +43,7 @@ struct pp_plan_group {
 };
 
 /* An object that is for a subject. */
-struct pp_plan_match {
+struct pp_plan_binding {
 	struct pp_plan_item *item;
 	struct pp_plan_group *group; /* that it puts it into; NULL: it is per: Pod */
 };
@@ -51,8 +53,8 @@ struct pp_plan_member {
 	const struct pp_subject *s;
 	const struct pp_namespace *namespace; /* NULL: none, or one of which nothing is known */
 	const char *text;                     /* "pod a/web-1"; the plan's */
-	const struct pp_plan_match *matches;  /* policies first, then cluster policies, by name */
-	size_t n_matches;
+	const struct pp_plan_binding *bindings; /* policies first, then cluster policies, by name */
+	size_t n_bindings;
 	struct pp_plan_member *above; /* of a cgroup: the nearest one above it; or NULL */
 	const struct pp_plan_item *class;
 	uint64_t ceil[PP_N_WAYS];
@@ -60,7 +62,7 @@ struct pp_plan_member {
 	struct pp_plan_group *chain[PP_N_TREES][PP_N_WAYS][PP_N_RANKS];
 	struct pp_plan_member *nested[PP_N_TREES][PP_N_WAYS]; /* whose leaf is the parent of its */
 	bool has_leaf[PP_N_TREES][PP_N_WAYS];
-	const struct pp_plan_match *cap[PP_N_WAYS][PP_PLAN_CAPS];
+	const struct pp_plan_binding *cap[PP_N_WAYS][PP_PLAN_CAPS];
 	struct pp_plan_node *leaf[PP_N_TREES][PP_N_WAYS];
 	struct pp_plan_subject *out;
 };
@@ -97,6 +99,8 @@ struct pp_build {
 	struct pp_plan_node *uplink_node[PP_N_WAYS];
 	struct pp_plan_node *first, **last;
 	size_t n_nodes;
+	struct pp_plan_ruling **rulings; /* sorted by text */
+	size_t n_rulings;
 	struct pp_plan_remark *remarks;
 	size_t n_remarks;
 	/* stand in where there is no memory, so that only the end has to ask */

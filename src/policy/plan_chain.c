@@ -45,8 +45,8 @@ static void choose(struct pp_build *b, struct pp_plan_member *m, enum pp_plan_tr
 	struct pp_plan_group **chain = m->chain[tree][way];
 
 	for (int rank = PP_N_RANKS - 1; rank >= 0; rank--)
-		for (size_t i = 0; i < m->n_matches; i++) {
-			struct pp_plan_group *g = m->matches[i].group;
+		for (size_t i = 0; i < m->n_bindings; i++) {
+			struct pp_plan_group *g = m->bindings[i].group;
 
 			if (!g || g->item->rank != rank ||
 			    !pp_plan_has_place(g, tree, way, pp_plan_inner(chain, rank + 1)))
@@ -61,8 +61,8 @@ static void choose(struct pp_build *b, struct pp_plan_member *m, enum pp_plan_tr
 /* Does an object that is for m say anything of this direction, that is in force? */
 static bool is_spoken_of(const struct pp_plan_member *m, enum pp_way way)
 {
-	for (size_t i = 0; i < m->n_matches; i++)
-		if (!m->matches[i].item->o->observe && m->matches[i].item->o->share[way].line)
+	for (size_t i = 0; i < m->n_bindings; i++)
+		if (!m->bindings[i].item->o->observe && m->bindings[i].item->o->share[way].line)
 			return true;
 	return false;
 }
@@ -71,8 +71,8 @@ static bool is_spoken_of(const struct pp_plan_member *m, enum pp_way way)
 static bool is_above(const struct pp_plan_member *m, const struct pp_plan_group *g)
 {
 	for (const struct pp_plan_member *a = m->above; a; a = a->above)
-		for (size_t i = 0; i < a->n_matches; i++)
-			if (a->matches[i].group == g)
+		for (size_t i = 0; i < a->n_bindings; i++)
+			if (a->bindings[i].group == g)
 				return true;
 	return false;
 }
@@ -96,10 +96,10 @@ static void place(struct pp_build *b, struct pp_plan_member *m, enum pp_plan_tre
 	}
 	if (above) {
 		m->has_leaf[tree][way] |= m->ceil[way] || is_spoken_of(m, way);
-		for (size_t i = 0; i < m->n_matches && tree == PP_TREE_UPLINK; i++)
-			if (m->matches[i].group && !m->matches[i].item->o->observe &&
-			    !is_above(m, m->matches[i].group))
-				remark_uplink(b, m, m->matches[i].item, way, above->text);
+		for (size_t i = 0; i < m->n_bindings && tree == PP_TREE_UPLINK; i++)
+			if (m->bindings[i].group && !m->bindings[i].item->o->observe &&
+			    !is_above(m, m->bindings[i].group))
+				remark_uplink(b, m, m->bindings[i].item, way, above->text);
 		return;
 	}
 	choose(b, m, tree, way);
@@ -187,16 +187,16 @@ static void agree(struct pp_build *b, enum pp_plan_tree tree, int rank)
 /* --- caps */
 
 /* Something else brings it to bear on m: its chain, or a cgroup above. */
-static bool is_covered(const struct pp_plan_member *m, const struct pp_plan_match *match,
+static bool is_covered(const struct pp_plan_member *m, const struct pp_plan_binding *binding,
 		       enum pp_way way)
 {
-	const struct pp_plan_item *item = match->item;
+	const struct pp_plan_item *item = binding->item;
 
-	if (!match->group)
+	if (!binding->group)
 		return false;
-	if (!item->o->observe && m->chain[PP_TREE_CEIL][way][item->rank] == match->group)
+	if (!item->o->observe && m->chain[PP_TREE_CEIL][way][item->rank] == binding->group)
 		return true;
-	return is_above(m, match->group);
+	return is_above(m, binding->group);
 }
 
 /* First to last: so many caps are in force, and a namespace must not push out what others set. */
@@ -207,39 +207,39 @@ static int order_of(const struct pp_plan_item *item)
 	return PP_N_RANKS + (item->o->kind == PP_POLICY);
 }
 
-/* How many caps fit beside its leaves, their groups, and the uplink. */
-static size_t room_for_caps(const struct pp_build *b, const struct pp_plan_member *m,
-			    enum pp_way way)
+size_t pp_plan_room(const struct pp_build *b, const struct pp_plan_member *m, enum pp_way way)
 {
 	size_t n = b->uplink[way] ? 3 : 1;
 
 	for (int tree = 0; tree < PP_N_TREES; tree++)
 		for (int rank = 0; rank < PP_N_RANKS; rank++)
 			n += m->chain[tree][way][rank] != NULL;
-	return n + PP_PLAN_CAPS <= PP_PLAN_PATH ? PP_PLAN_CAPS : PP_PLAN_PATH - n;
+	return n < PP_PLAN_PATH ? PP_PLAN_PATH - n : 0;
 }
 
 static void cap(struct pp_build *b, struct pp_plan_member *m, enum pp_way way)
 {
-	size_t n = 0, room = room_for_caps(b, m, way);
+	size_t n = 0, room = pp_plan_room(b, m, way);
 
+	if (room > PP_PLAN_CAPS)
+		room = PP_PLAN_CAPS;
 	for (int order = 0; order < PP_N_RANKS + 2; order++)
-		for (size_t i = 0; i < m->n_matches; i++) {
-			const struct pp_plan_match *match = &m->matches[i];
+		for (size_t i = 0; i < m->n_bindings; i++) {
+			const struct pp_plan_binding *binding = &m->bindings[i];
 
-			if (order_of(match->item) != order || !match->item->o->share[way].ceil ||
-			    is_covered(m, match, way))
+			if (order_of(binding->item) != order ||
+			    !binding->item->o->share[way].ceil || is_covered(m, binding, way))
 				continue;
 			if (n == room) {
-				pp_plan_remark(b, match->item, m,
+				pp_plan_remark(b, binding->item, m,
 					       "%s: not in force; valid are %zu limits of a "
 					       "subject beside its nested ones",
 					       pp_plan_way[way], room);
 				continue;
 			}
-			m->cap[way][n++] = match;
-			if (match->group)
-				match->group->place[PP_TREE_CEIL][way].used = true;
+			m->cap[way][n++] = binding;
+			if (binding->group)
+				binding->group->place[PP_TREE_CEIL][way].used = true;
 		}
 }
 

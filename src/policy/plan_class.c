@@ -70,8 +70,8 @@ static bool give_by_policy(struct pp_build *b, struct pp_plan_member *m)
 {
 	const struct pp_plan_item *first = NULL;
 
-	for (size_t i = 0; i < m->n_matches; i++) {
-		struct pp_plan_item *item = m->matches[i].item;
+	for (size_t i = 0; i < m->n_bindings; i++) {
+		struct pp_plan_item *item = m->bindings[i].item;
 		const char *class = item->o->class;
 
 		if (!class)

@@ -40,14 +40,30 @@ void pp_plan_pipes(struct pp_build *b);
 /* plan_share.c: guarantees and weights of all pipes. */
 void pp_plan_shares(struct pp_build *b);
 
+/* plan_match.c: rules of objects that have subjects, those that say the same together. */
+void pp_plan_rulings(struct pp_build *b);
+
+/* plan_rule.c: rules of subjects, with their pipes. */
+void pp_plan_rules(struct pp_build *b);
+
+/* plan_match.c: the matches that a subject has. */
+void pp_plan_take_matches(struct pp_build *b);
+
+/* One more pipe, at the end. Never NULL. */
+struct pp_plan_node *pp_plan_add_pipe(struct pp_build *b, const char *name, enum pp_plan_tree tree,
+				      enum pp_way way, struct pp_plan_node *parent);
+
+/* How many pipes fit on the way of what m sends or gets, beside its trees. */
+size_t pp_plan_room(const struct pp_build *b, const struct pp_plan_member *m, enum pp_way way);
+
 /* Has a policy a group in this tree and direction? inside: it would have a parent. */
 bool pp_plan_has_place(const struct pp_plan_group *g, enum pp_plan_tree tree, enum pp_way way,
 		       bool inside);
 
 /* Does an object limit a subject by itself in this direction? */
-static inline bool pp_plan_is_own(const struct pp_plan_match *m, enum pp_way way)
+static inline bool pp_plan_is_own(const struct pp_plan_binding *x, enum pp_way way)
 {
-	return !m->group && !m->item->o->observe && m->item->o->share[way].line;
+	return !x->group && !x->item->o->observe && x->item->o->share[way].line;
 }
 
 /* The innermost group of a chain, from a rank on; NULL: there is none. */

@@ -4,8 +4,8 @@
 #include "base/base.h"
 #include "policy/plan_parts.h"
 
-static struct pp_plan_node *add(struct pp_build *b, const char *name, enum pp_plan_tree tree,
-				enum pp_way way, struct pp_plan_node *parent)
+struct pp_plan_node *pp_plan_add_pipe(struct pp_build *b, const char *name, enum pp_plan_tree tree,
+				      enum pp_way way, struct pp_plan_node *parent)
 {
 	struct pp_plan_node *n = pp_arena_alloc(b->memory, 1, sizeof(*n));
 
@@ -39,8 +39,9 @@ static void add_uplinks(struct pp_build *b)
 
 		if (!item)
 			continue;
-		b->uplink_node[way] = add(b, pp_arena_text(b->memory, "uplink %s", item->o->name),
-					  PP_TREE_UPLINK, (enum pp_way)way, NULL);
+		b->uplink_node[way] = pp_plan_add_pipe(
+			b, pp_arena_text(b->memory, "uplink %s", item->o->name), PP_TREE_UPLINK,
+			(enum pp_way)way, NULL);
 		limit_by(b->uplink_node[way], item);
 	}
 }
@@ -69,8 +70,8 @@ static void add_group(struct pp_build *b, struct pp_plan_group *g)
 				continue;
 			if (tree == PP_TREE_UPLINK && !parent)
 				parent = b->uplink_node[way];
-			p->node =
-				add(b, g->name, (enum pp_plan_tree)tree, (enum pp_way)way, parent);
+			p->node = pp_plan_add_pipe(b, g->name, (enum pp_plan_tree)tree,
+						   (enum pp_way)way, parent);
 			p->node->group = g;
 			p->node->item = g->item;
 			if (tree == PP_TREE_CEIL)
@@ -106,7 +107,7 @@ static void add_leaf(struct pp_build *b, struct pp_plan_member *m, enum pp_plan_
 	if (!(tree == PP_TREE_CEIL ? m->ceil[way] || inner : parent != NULL) &&
 	    !(m->nested[tree][way] && m->has_leaf[tree][way]))
 		return;
-	n = m->leaf[tree][way] = add(b, m->text, tree, way, parent);
+	n = m->leaf[tree][way] = pp_plan_add_pipe(b, m->text, tree, way, parent);
 	n->subject = m->text;
 	n->pipe.subject = (size_t)(m - b->members);
 	if (tree == PP_TREE_CEIL) {
@@ -121,16 +122,16 @@ static void add_leaf(struct pp_build *b, struct pp_plan_member *m, enum pp_plan_
 static void add_caps(struct pp_build *b, struct pp_plan_member *m, enum pp_way way)
 {
 	for (int i = 0; i < PP_PLAN_CAPS && m->cap[way][i]; i++) {
-		const struct pp_plan_match *match = m->cap[way][i];
+		const struct pp_plan_binding *binding = m->cap[way][i];
 		struct pp_plan_node *n =
-			match->group ? match->group->place[PP_TREE_CEIL][way].node : NULL;
+			binding->group ? binding->group->place[PP_TREE_CEIL][way].node : NULL;
 
 		if (!n) {
-			n = add(b,
-				pp_arena_text(b->memory, "%s observed by %s", m->text,
-					      match->item->text),
-				PP_TREE_CEIL, way, NULL);
-			limit_by(n, match->item);
+			n = pp_plan_add_pipe(b,
+					     pp_arena_text(b->memory, "%s observed by %s", m->text,
+							   binding->item->text),
+					     PP_TREE_CEIL, way, NULL);
+			limit_by(n, binding->item);
 		}
 		m->out->cap[way][i] = &n->pipe;
 	}

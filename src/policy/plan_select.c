@@ -140,7 +140,7 @@ struct scope {
 	const struct pp_namespace *namespace;
 	struct pp_plan_item **items; /* that may be for them */
 	size_t n;
-	struct pp_plan_match *matches; /* room for those of one subject */
+	struct pp_plan_binding *bindings; /* room for those of one subject */
 };
 
 /* The group of a subject of the scope in which an object puts it. */
@@ -199,7 +199,7 @@ static bool selects(const struct pp_object *o, const struct pp_subject *s)
 
 static void select_for(struct pp_build *b, const struct scope *scope, struct pp_plan_member *m)
 {
-	struct pp_plan_match *matches;
+	struct pp_plan_binding *bindings;
 	size_t n = 0;
 
 	for (size_t i = 0; i < scope->n; i++) {
@@ -208,17 +208,17 @@ static void select_for(struct pp_build *b, const struct scope *scope, struct pp_
 		if (!selects(item->o, m->s))
 			continue;
 		item->n_subjects++;
-		scope->matches[n++] =
-			(struct pp_plan_match){ item,
-						item->rank < 0 ? NULL : group_of(b, item, scope) };
+		scope->bindings[n++] = (struct pp_plan_binding){
+			item, item->rank < 0 ? NULL : group_of(b, item, scope)
+		};
 	}
 	m->namespace = scope->namespace;
-	matches = pp_arena_alloc(&b->scratch, n, sizeof(*matches));
-	if (!matches)
+	bindings = pp_arena_alloc(&b->scratch, n, sizeof(*bindings));
+	if (!bindings)
 		return;
-	memcpy(matches, scope->matches, n * sizeof(*matches));
-	m->matches = matches;
-	m->n_matches = n;
+	memcpy(bindings, scope->bindings, n * sizeof(*bindings));
+	m->bindings = bindings;
+	m->n_bindings = n;
 }
 
 /* The first policy of a namespace, or where it would be. */
@@ -321,7 +321,7 @@ void pp_plan_select(struct pp_build *b)
 {
 	struct scope scope = {
 		.items = pp_arena_alloc(&b->scratch, b->n_items, sizeof(struct pp_plan_item *)),
-		.matches = pp_arena_alloc(&b->scratch, b->n_items, sizeof(struct pp_plan_match))
+		.bindings = pp_arena_alloc(&b->scratch, b->n_items, sizeof(struct pp_plan_binding))
 	};
 	size_t n_cgroups = 0;
 

@@ -45,10 +45,10 @@ void pp_plan_ceils(struct pp_build *b)
 
 			if (m->class)
 				lower(m, way, m->class->o->share[way].ceil, m->class->text);
-			for (size_t k = 0; k < m->n_matches; k++)
-				if (pp_plan_is_own(&m->matches[k], way))
-					lower(m, way, m->matches[k].item->o->share[way].ceil,
-					      m->matches[k].item->text);
+			for (size_t k = 0; k < m->n_bindings; k++)
+				if (pp_plan_is_own(&m->bindings[k], way))
+					lower(m, way, m->bindings[k].item->o->share[way].ceil,
+					      m->bindings[k].item->text);
 			lower_by_annotation(b, m, way);
 			lower(m, way, m->s->limit[way], timed[way]);
 		}
@@ -158,10 +158,10 @@ static void share_leaf(struct pp_build *b, struct pp_plan_member *m, struct pp_p
 		if (m->class)
 			offer(b, m, leaf, m->class, (enum number)n, &first);
 		for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
-			for (size_t i = 0; i < m->n_matches; i++)
-				if (pp_plan_is_own(&m->matches[i], p->way) &&
-				    m->matches[i].item->o->kind == kinds[k])
-					offer(b, m, leaf, m->matches[i].item, (enum number)n,
+			for (size_t i = 0; i < m->n_bindings; i++)
+				if (pp_plan_is_own(&m->bindings[i], p->way) &&
+				    m->bindings[i].item->o->kind == kinds[k])
+					offer(b, m, leaf, m->bindings[i].item, (enum number)n,
 					      &first);
 		if (n == GUARANTEE)
 			cut_guarantee(b, m, p, first);
@@ -195,9 +195,9 @@ static void share_member(struct pp_build *b, struct pp_plan_member *m, enum pp_w
 		shares = true;
 		share_leaf(b, m, leaf);
 	}
-	for (size_t i = 0; i < m->n_matches && !shares; i++)
-		if (pp_plan_is_own(&m->matches[i], way))
-			remark_no_limit(b, m->matches[i].item, m, NULL, way);
+	for (size_t i = 0; i < m->n_bindings && !shares; i++)
+		if (pp_plan_is_own(&m->bindings[i], way))
+			remark_no_limit(b, m->bindings[i].item, m, NULL, way);
 }
 
 static void share_group(struct pp_build *b, struct pp_plan_group *g, enum pp_way way)

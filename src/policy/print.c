@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plan as text: subjects, then the pipes of each direction as trees, objects, notes.
+// A plan as text: subjects, the pipes of each direction, as trees and by rules, objects, notes.
 #include <inttypes.h>
 
 #include "base/base.h"
@@ -42,6 +42,12 @@ static void print_subject(FILE *f, const struct pp_plan_subject *s)
 			put(f, s->cap[way][i]->name);
 			fputc('\n', f);
 		}
+	for (int way = 0; way < PP_N_WAYS; way++)
+		for (size_t i = 0; i < s->n_rules[way]; i++) {
+			fprintf(f, "    rule: %s ", ways[way]);
+			put(f, s->rule[way][i].pipe->name);
+			fputc('\n', f);
+		}
 }
 
 static void print_pipe(FILE *f, const struct pp_plan_pipe *p, int depth)
@@ -62,6 +68,11 @@ static void print_pipe(FILE *f, const struct pp_plan_pipe *p, int depth)
 	if (p->parent) {
 		fprintf(f, " weight %" PRIu32, p->weight);
 		put_from(f, p->weight_from);
+	}
+	if (p->match) {
+		fputs(p->way == PP_WAY_EGRESS ? " to " : " from ", f);
+		fputs(p->pairs ? "each of " : "", f);
+		put(f, p->match->text);
 	}
 	fputc('\n', f);
 }
@@ -127,12 +138,27 @@ static void print_trees(FILE *f, const struct walk *w, enum pp_way way, bool upl
 	for (size_t i = 0; i < w->plan->n_pipes; i++) {
 		const struct pp_plan_pipe *p = w->plan->pipes[i];
 
-		if (p->parent || p->way != way || p->uplink != uplink || p->observe != observe)
+		if (p->parent || p->match || p->way != way || p->uplink != uplink ||
+		    p->observe != observe)
 			continue;
 		if (!titled)
 			fprintf(f, "%s\n", title);
 		titled = true;
 		print_tree(f, w, i, 1);
+	}
+}
+
+static void print_rules(FILE *f, const struct pp_plan *p, enum pp_way way, const char *title)
+{
+	bool titled = false;
+
+	for (size_t i = 0; i < p->n_pipes; i++) {
+		if (!p->pipes[i]->match || p->pipes[i]->way != way)
+			continue;
+		if (!titled)
+			fprintf(f, "%s\n", title);
+		titled = true;
+		print_pipe(f, p->pipes[i], 1);
 	}
 }
 
@@ -168,9 +194,9 @@ static void print_notes(FILE *f, const struct pp_plan *p)
 
 void pp_plan_print(FILE *f, const struct pp_plan *p)
 {
-	static const char *const titles[PP_N_WAYS][3] = {
-		{ "egress", "egress, uplink", "egress, observed" },
-		{ "ingress", "ingress, uplink", "ingress, observed" },
+	static const char *const titles[PP_N_WAYS][4] = {
+		{ "egress", "egress, uplink", "egress, observed", "egress, rules" },
+		{ "ingress", "ingress, uplink", "ingress, observed", "ingress, rules" },
 	};
 	struct walk w = { .plan = p };
 
@@ -183,9 +209,92 @@ void pp_plan_print(FILE *f, const struct pp_plan *p)
 			print_trees(f, &w, (enum pp_way)way, false, false, titles[way][0]);
 			print_trees(f, &w, (enum pp_way)way, true, false, titles[way][1]);
 			print_trees(f, &w, (enum pp_way)way, false, true, titles[way][2]);
+			print_rules(f, p, (enum pp_way)way, titles[way][3]);
 		}
 	free(w.first);
 	free(w.next);
 	print_objects(f, p);
 	print_notes(f, p);
+}
+
+/* --- parties */
+
+/* What parts of a list are put between. */
+static const char *between(bool *any)
+{
+	const char *comma = *any ? ", " : " ";
+
+	*any = true;
+	return comma;
+}
+
+static int compare_party(const void *key, const void *party)
+{
+	return memcmp(key, ((const struct pp_party *)party)->key, 16);
+}
+
+/* With those of its addresses by which it matches. */
+static void print_pod(FILE *f, const struct pp_parties *p, const struct pp_party_pod *pod,
+		      size_t match)
+{
+	const char *word = " at";
+
+	fputs("pod ", f);
+	put(f, pod->namespace);
+	fputc('/', f);
+	put(f, pod->name);
+	for (size_t i = 0; i < pod->n_addresses; i++) {
+		const struct pp_party *party = bsearch(pod->addresses[i], p->parties, p->n_parties,
+						       sizeof(*party), compare_party);
+		struct pp_cidr c = { .len = 128 };
+		char text[PP_CIDR_TEXT];
+
+		if (!party || party->identity != pod->identity ||
+		    !pp_parties_has(p, party->group, match))
+			continue;
+		memcpy(c.addr, pod->addresses[i], sizeof(c.addr));
+		pp_cidr_format(text, &c);
+		fprintf(f, "%s %.*s", word, (int)strcspn(text, "/"), text);
+		word = " and";
+	}
+}
+
+/* Where the match begins to have addresses, and where it ceases to. */
+static void print_blocks(FILE *f, const struct pp_parties *p, size_t match, bool *any)
+{
+	char text[PP_CIDR_TEXT];
+
+	for (size_t i = 0; i < p->n_blocks; i++) {
+		bool has = pp_parties_has(p, p->blocks[i].group, match), had = false;
+
+		for (size_t k = i; k-- > 0;)
+			if (pp_cidr_contains(&p->blocks[k].c, &p->blocks[i].c)) {
+				had = pp_parties_has(p, p->blocks[k].group, match);
+				break;
+			}
+		if (has != had)
+			fprintf(f, "%s%s%s", between(any), has ? "" : "not ",
+				pp_cidr_format(text, &p->blocks[i].c));
+	}
+}
+
+void pp_parties_print(FILE *f, const struct pp_plan *plan, const struct pp_parties *p,
+		      const struct pp_party_pod *pods, size_t n_pods)
+{
+	if (plan->n_matches)
+		fputs("matches\n", f);
+	for (size_t m = 0; m < plan->n_matches; m++) {
+		bool any = plan->matches[m]->all;
+
+		fputs("  ", f);
+		put(f, plan->matches[m]->text);
+		fputs(any ? ": everything" : ":", f);
+		for (size_t i = 0; i < n_pods; i++)
+			if (pp_parties_has(p, p->of_pod[i], m)) {
+				fputs(between(&any), f);
+				print_pod(f, p, &pods[i], m);
+			}
+		print_blocks(f, p, m, &any);
+		fputs(any ? "\n" : " nothing\n", f);
+	}
 }

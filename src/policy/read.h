@@ -45,5 +45,9 @@ uint32_t pp_read_weight(struct pp_reader *r, const struct pp_value *v, const cha
 void pp_read_selector(struct pp_reader *r, const struct pp_value *v, const char *field,
 		      struct pp_selector *s);
 
+/* The rules of a direction into the object; it stays as it is if v is NULL. */
+void pp_read_rules(struct pp_reader *r, const struct pp_value *v, enum pp_way way);
+void pp_rules_free(struct pp_rule_spec *rules);
+
 /* Is it a DNS subdomain (RFC 1123), as names of objects and prefixes of labels are? */
 bool pp_is_subdomain(const char *s, size_t len);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Objects of core/v1 as subjects, namespaces and labels of a node.
+#include <ctype.h>
 #include <stdarg.h>
 
 #include "base/base.h"
+#include "policy/identity.h"
 #include "policy/items.h"
 #include "policy/timed.h"
 #include "policy/world.h"
@@ -17,7 +19,11 @@ struct pp_world_thing {
 	unsigned int line;
 	bool valid;
 	struct pp_subject subject; /* of each kind: its name, namespace, labels */
-	const char *node;          /* of a pod; NULL: it is on none */
+	/* of a pod: */
+	const char *node; /* NULL: it is on none */
+	bool over;
+	uint8_t (*addresses)[16]; /* of its own */
+	size_t n_addresses;
 };
 
 /* What reading one needs to know. */
@@ -112,6 +118,51 @@ static void read_limit(struct reading *r, const struct pp_value *annotations, en
 	r->thing->subject.limit[way] = t.rate;
 }
 
+/* Adds one, as Kubernetes writes it. */
+static void read_address(const struct reading *r, const struct pp_value *map, const char *key,
+			 const char *field)
+{
+	struct pp_world_thing *t = r->thing;
+	const char *text = read_text(r, map, key, field);
+	struct pp_err e = { "" };
+	struct pp_cidr c;
+
+	if (!text)
+		return;
+	if (strchr(text, '/') || pp_cidr_parse(text, &c, &e))
+		fault(r, pp_value_get(map, key)->line, field, "valid are addresses, as in 10.1.2.3");
+	else if (t->addresses)
+		memcpy(t->addresses[t->n_addresses++], c.addr, sizeof(c.addr));
+}
+
+static void read_status(const struct reading *r, const struct pp_value *v)
+{
+	const struct pp_value *spec = pp_value_get(v, "spec"), *status = pp_value_get(v, "status"),
+			      *host = pp_value_get(spec, "hostNetwork"),
+			      *ips = pp_value_get(status, "podIPs");
+	const char *phase = read_text(r, status, "phase", "status"),
+		   *node_ip = read_text(r, status, "hostIP", "status"),
+		   *ip = read_text(r, status, "podIP", "status");
+	size_t n = 1;
+
+	r->thing->over =
+		phase && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0);
+	if ((host && host->type == PP_VALUE_BOOL && tolower((unsigned char)host->text[0]) == 't') ||
+	    (ip && node_ip && strcmp(ip, node_ip) == 0))
+		return;
+	if (ips && ips->type != PP_VALUE_LIST) {
+		fault(r, ips->line, "status.podIPs", "is %s; valid is a list", pp_value_kind(ips));
+		return;
+	}
+	for (const struct pp_value *m = ips ? ips->first : NULL; m; m = m->next)
+		n++;
+	r->thing->addresses = pp_arena_alloc(&r->world->arena, n, sizeof(*r->thing->addresses));
+	for (const struct pp_value *m = ips ? ips->first : NULL; m; m = m->next)
+		read_address(r, m, "ip", "status.podIPs");
+	if (!ips)
+		read_address(r, status, "podIP", "status.podIP");
+}
+
 static void read_pod(struct reading *r, const struct pp_value *v)
 {
 	static const char field[] = "metadata.annotations";
@@ -132,6 +183,7 @@ static void read_pod(struct reading *r, const struct pp_value *v)
 	for (int way = 0; way < PP_N_WAYS; way++)
 		read_limit(r, annotations, (enum pp_way)way);
 	r->thing->node = read_text(r, pp_value_get(v, "spec"), "nodeName", "spec");
+	read_status(r, v);
 }
 
 static int add(const struct pp_value *v, void *arg)
@@ -357,6 +409,33 @@ int pp_world_input(struct pp_world *w, const struct pp_objects *o, const char *n
 	add_namespaces(w, things, n, namespaces, &in);
 	*ret = in;
 	return w->arena.failed ? -ENOMEM : 0;
+}
+
+int pp_world_parties(struct pp_world *w, const struct pp_party_pod **ret, size_t *ret_n)
+{
+	size_t n, kept = 0;
+	struct pp_world_thing **things = sort(w, &n);
+	struct pp_party_pod *pods = pp_arena_alloc(&w->arena, n + 1, sizeof(*pods));
+
+	if (!things || !pods)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && things[i]->kind == PP_CORE_POD; i++) {
+		const struct pp_world_thing *t = things[i];
+
+		if (t->over)
+			continue;
+		pods[kept++] =
+			(struct pp_party_pod){ .namespace = t->subject.namespace,
+					       .labels = t->subject.labels,
+					       .n_labels = t->subject.n_labels,
+					       .identity = pp_identity_of(t->subject.uid),
+					       .addresses = t->addresses,
+					       .n_addresses = t->n_addresses,
+					       .name = t->subject.name };
+	}
+	*ret = pods;
+	*ret_n = kept;
+	return 0;
 }
 
 void pp_world_free(struct pp_world *w)

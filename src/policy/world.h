@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/arena.h"
-#include "policy/plan.h"
+#include "policy/parties.h"
 
 /* Of files whose values outlive it. */
 struct pp_world {
@@ -29,5 +29,12 @@ int pp_world_add(struct pp_world *w, const struct pp_values *v, pp_fault_fn fn, 
  */
 int pp_world_input(struct pp_world *w, const struct pp_objects *o, const char *node,
 		   struct pp_plan_input *ret, struct pp_err *e);
+
+/*
+ * The pods of all nodes that have not ended, by namespace and name: what peers of rules may be. One
+ * in its node's network, by spec.hostNetwork or its address, has no address of its own. They last
+ * as pp_world_input()'s do. 0 or -ENOMEM.
+ */
+int pp_world_parties(struct pp_world *w, const struct pp_party_pod **ret, size_t *ret_n);
 
 void pp_world_free(struct pp_world *w);
