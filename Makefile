@@ -35,7 +35,7 @@ BASE_SRCS := $(wildcard src/base/*.c)
 POLICY_SRCS := $(BASE_SRCS) $(wildcard src/policy/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
-AGENT_PURE := $(POLICY_SRCS) src/kernel/cgroup.c $(addprefix src/agent/,tree.c pods.c labeled.c peers.c notify.c confdir.c faultlog.c)
+AGENT_PURE := $(POLICY_SRCS) src/kernel/cgroup.c $(addprefix src/agent/,tree.c pods.c labeled.c peers.c notify.c confdir.c faultlog.c farpods.c)
 # what of it speaks of objects, to the API alone
 STATUS_SRCS := $(wildcard src/policy/*.c) src/agent/report.c src/agent/sums.c src/agent/leader.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -110,6 +110,11 @@ $(B)/tests/kube/%: tests/kube/%.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KU
 $(B)/tests/kube/test_cluster: tests/kube/test_cluster.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) src/agent/peers.c src/agent/cluster.c $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) src/agent/peers.c src/agent/cluster.c $(KUBE_LIBS) -lpthread
+
+OTHERS_SRCS := $(wildcard src/policy/*.c) $(addprefix src/agent/,pods.c farpods.c others.c)
+$(B)/tests/kube/test_others: tests/kube/test_others.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) $(OTHERS_SRCS) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) $(OTHERS_SRCS) $(KUBE_LIBS) -lpthread
 
 $(B)/tests/kube/test_report $(B)/tests/kube/test_leader: $(B)/tests/kube/%: tests/kube/%.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) $(STATUS_SRCS) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)

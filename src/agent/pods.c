@@ -84,7 +84,7 @@ void pp_pods_remove(struct pp_pods *p, const char *ns, const char *name, const c
 		}
 }
 
-static uint64_t identity_of(const char *uid)
+uint64_t pp_pod_identity(const char *uid)
 {
 	uint64_t id = 0;
 
@@ -122,7 +122,7 @@ static struct pp_pod *add(struct pp_pods *p, const char *ns, const char *name, c
 		pod_free(pod);
 		return NULL;
 	}
-	pod->identity = identity_of(uid);
+	pod->identity = pp_pod_identity(uid);
 	p->pods[p->n++] = pod;
 	return pod;
 }

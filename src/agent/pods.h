@@ -78,6 +78,9 @@ size_t pp_labels_read(const json_t *metadata, struct pp_label **ret);
 bool pp_labels_equal(const struct pp_label *a, size_t n, const struct pp_label *b, size_t m);
 void pp_labels_free(struct pp_label *l, size_t n);
 
+/* What pp_pod.identity is of a UID. */
+uint64_t pp_pod_identity(const char *uid);
+
 /* An address as the datapath knows it. Whether it is one. */
 bool pp_local_parse(const char *text, struct pp_local *ret);
 
