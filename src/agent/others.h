@@ -28,10 +28,11 @@ struct pp_others_stats {
 };
 
 /*
- * Follows nothing yet. changed(arg) is called, from a timer of the loop, when pods have come or gone
- * or have other labels, addresses, identities, or ended; and when a watch has had its first list, of
- * which nothing is told before. That is 20 ms after the first such change, and not before five times
- * as long has passed as the last changed() took. It may call pp_others_want(). 0 or -errno.
+ * Follows nothing yet. changed(arg) is called, from a timer of the loop, when pods have come or
+ * gone, have other labels, addresses or identities, or have ended; and when a watch has had its
+ * first list, of which nothing is told before. That is 20 ms after the first such change, and not
+ * before five times as long has passed as the last changed() took. It may call pp_others_want().
+ * 0 or -errno.
  */
 int pp_others_new(struct pp_kube *k, struct pp_loop *l, void (*changed)(void *arg), void *arg,
 		  struct pp_others **ret);
@@ -47,8 +48,8 @@ int pp_others_want(struct pp_others *o, const struct pp_others_query *q, size_t 
 
 /*
  * The pods that have not ended, in no order, each once: of two copies the one with the newer
- * resourceVersion. Those of a watch come with its first list, all at once. The array is to be freed,
- * what it leads to is the store's and lasts until the next callback. 0 or -ENOMEM.
+ * resourceVersion. Those of a watch come with its first list, all at once. The array is to be
+ * freed, what it leads to is the store's and lasts until the next callback. 0 or -ENOMEM.
  */
 int pp_others_list(const struct pp_others *o, const struct pp_other ***ret, size_t *ret_n);
 

@@ -95,7 +95,7 @@ static void test_put(void)
 static void test_merge(void)
 {
 	struct pp_texts texts = {};
-	struct pp_farpods a = { .texts = &texts }, b = { .texts = &texts }, none = { .texts = &texts };
+	struct pp_farpods a = { .texts = &texts }, b = a, none = a;
 	const struct pp_farpods *sets[] = { &none, &a, &b, &none };
 
 	is_merged(sets, 0, "", "no sets");
