@@ -154,17 +154,23 @@ POLICY_OBJS := $(POLICY_SRCS:%.c=$(B)/%.o)
 $(B)/compile: bench/compile.c $(POLICY_OBJS)
 	$(CC) $(ALL_CFLAGS) -o $@ $< $(POLICY_OBJS) -ljansson -lyaml
 
+# what pods of the whole cluster take of an agent
+FARPODS_OBJS := $(POLICY_OBJS) $(patsubst %.c,$(B)/%.o,$(wildcard src/kube/*.c) src/agent/pods.c src/agent/farpods.c)
+$(B)/others: bench/others.c $(FARPODS_OBJS)
+	$(CC) $(ALL_CFLAGS) -o $@ $< $(FARPODS_OBJS) $(KUBE_LIBS)
+
 $(B)/bench/%.bpf.o: bench/%.bpf.c $(B)/.deps
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
-build-bench: $(B)/podpace $(B)/traffic $(B)/compile $(B)/bench/naive.bpf.o $(B)/bench/edt.bpf.o
+build-bench: $(B)/podpace $(B)/traffic $(B)/compile $(B)/others $(B)/bench/naive.bpf.o $(B)/bench/edt.bpf.o
 
 bench: build-bench
 	bench/peers.sh
 	bench/web.sh | tee $(B)/bench/web.md
 	bench/unlimited.sh | tee $(B)/bench/unlimited.md
 	$(B)/compile
+	$(B)/others
 
 $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 	@mkdir -p $(@D)
