@@ -35,7 +35,7 @@ BASE_SRCS := $(wildcard src/base/*.c)
 POLICY_SRCS := $(BASE_SRCS) $(wildcard src/policy/*.c)
 KUBE_SRCS := $(BASE_SRCS) $(wildcard src/kube/*.c)
 # what of the agent needs neither a kernel of ours nor an API
-AGENT_PURE := $(POLICY_SRCS) src/kernel/cgroup.c $(addprefix src/agent/,tree.c pods.c labeled.c peers.c notify.c confdir.c faultlog.c)
+AGENT_PURE := $(POLICY_SRCS) src/kernel/cgroup.c $(addprefix src/agent/,tree.c pods.c labeled.c peers.c notify.c confdir.c faultlog.c farpods.c)
 # what of it speaks of objects, to the API alone
 STATUS_SRCS := $(wildcard src/policy/*.c) src/agent/report.c src/agent/sums.c src/agent/leader.c
 UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -111,6 +111,11 @@ $(B)/tests/kube/test_cluster: tests/kube/test_cluster.c $(wildcard tests/kube/*.
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) src/agent/peers.c src/agent/cluster.c $(KUBE_LIBS) -lpthread
 
+OTHERS_SRCS := $(wildcard src/policy/*.c) $(addprefix src/agent/,pods.c farpods.c others.c)
+$(B)/tests/kube/test_others: tests/kube/test_others.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) $(OTHERS_SRCS) $(wildcard src/*/*.h) $(B)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) $(OTHERS_SRCS) $(KUBE_LIBS) -lpthread
+
 $(B)/tests/kube/test_report $(B)/tests/kube/test_leader: $(B)/tests/kube/%: tests/kube/%.c $(wildcard tests/kube/*.[ch]) tests/tap.h $(KUBE_SRCS) $(STATUS_SRCS) $(wildcard src/*/*.h) $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(KUBE_RIG) $(KUBE_SRCS) $(STATUS_SRCS) $(KUBE_LIBS) -lpthread
@@ -149,17 +154,23 @@ POLICY_OBJS := $(POLICY_SRCS:%.c=$(B)/%.o)
 $(B)/compile: bench/compile.c $(POLICY_OBJS)
 	$(CC) $(ALL_CFLAGS) -o $@ $< $(POLICY_OBJS) -ljansson -lyaml
 
+# what pods of the whole cluster take of an agent
+FARPODS_OBJS := $(POLICY_OBJS) $(patsubst %.c,$(B)/%.o,$(wildcard src/kube/*.c) src/agent/pods.c src/agent/farpods.c)
+$(B)/others: bench/others.c $(FARPODS_OBJS)
+	$(CC) $(ALL_CFLAGS) -o $@ $< $(FARPODS_OBJS) $(KUBE_LIBS)
+
 $(B)/bench/%.bpf.o: bench/%.bpf.c $(B)/.deps
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
 
-build-bench: $(B)/podpace $(B)/traffic $(B)/compile $(B)/bench/naive.bpf.o $(B)/bench/edt.bpf.o
+build-bench: $(B)/podpace $(B)/traffic $(B)/compile $(B)/others $(B)/bench/naive.bpf.o $(B)/bench/edt.bpf.o
 
 bench: build-bench
 	bench/peers.sh
 	bench/web.sh | tee $(B)/bench/web.md
 	bench/unlimited.sh | tee $(B)/bench/unlimited.md
 	$(B)/compile
+	$(B)/others
 
 $(B)/tests/pacing: tests/netns/pacing.c $(B)/.deps
 	@mkdir -p $(@D)

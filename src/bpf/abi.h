@@ -57,7 +57,7 @@ struct pp_slot {
 	__u32 cap[PP_N_DIR][PP_MAX_CAPS]; /* limits beside the tree */
 	__u64 identity;                   /* first 64 bits of the pod's UID; 0: none, or unknown */
 	/* limits towards some; the first without a pipe ends them */
-	struct pp_slot_rule rule[PP_N_DIR][PP_MAX_RULES];
+	struct pp_slot_rule rule[PP_N_DIR][PP_SLOT_RULES];
 };
 
 /* Key of pp_prefixes: addresses whose hosts take part. IPv4 is mapped: ::ffff:0:0/96. */

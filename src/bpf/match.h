@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 enum pp_match_limits {
-	PP_MAX_RULES = 16,      /* of a slot, in one direction */
+	PP_SLOT_RULES = 16,      /* of a slot, in one direction */
 	PP_MAX_MATCHES = 1024,  /* 0 is never used */
 	PP_MAX_GROUPS = 8192,   /* 0 is in no match */
 	PP_MAX_PARTIES = 262144, /* addresses and identities of pods, anywhere in the cluster */

@@ -130,7 +130,7 @@ __noinline int pp_path_rules(struct pp_path *path, __u64 cgroup_id, __u32 dir, s
 
 	if (!path || !slot || !q)
 		return 0;
-	for (int i = 0; i < PP_MAX_RULES; i++) {
+	for (int i = 0; i < PP_SLOT_RULES; i++) {
 		struct pp_slot_rule *r = &slot->rule[dir == PP_INGRESS][i];
 		__u32 k = r->pipe;
 		struct pp_pipe *p;

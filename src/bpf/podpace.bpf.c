@@ -97,7 +97,7 @@ int BPF_PROG(pp_rmdir, struct cgroup *cg)
 		free_pipe(was.uplink[dir], id);
 		for (int i = 0; i < PP_MAX_CAPS; i++)
 			free_pipe(was.cap[dir][i], id);
-		for (int i = 0; i < PP_MAX_RULES; i++)
+		for (int i = 0; i < PP_SLOT_RULES; i++)
 			free_pipe(was.rule[dir][i].pipe, id);
 		if (was.rule[dir][0].pipe)
 			__sync_fetch_and_add(&st->nrules[dir], -1);

@@ -381,7 +381,7 @@ static bool remove_all_of(struct pp_datapath *d, const struct pp_slot *s, int di
 {
 	if (s->pipe[dir])
 		pipe_free(d, s->pipe[dir]);
-	for (int i = 0; i < PP_MAX_RULES && s->rule[dir][i].pipe; i++)
+	for (int i = 0; i < PP_SLOT_RULES && s->rule[dir][i].pipe; i++)
 		pipe_free(d, s->rule[dir][i].pipe);
 	return s->pipe[dir] || s->rule[dir][0].pipe;
 }

@@ -133,7 +133,7 @@ char *pp_match_name(const struct pp_datapath *d, uint32_t match)
 static void note_slot(const struct pp_slot *s, bool *used)
 {
 	for (int dir = 0; dir < PP_N_DIR; dir++)
-		for (int i = 0; i < PP_MAX_RULES && s->rule[dir][i].pipe; i++)
+		for (int i = 0; i < PP_SLOT_RULES && s->rule[dir][i].pipe; i++)
 			used[s->rule[dir][i].match % PP_MAX_MATCHES] = true;
 }
 

@@ -12,7 +12,7 @@
 /* The place of this match among a slot's rules, or of the first that is free; -1: there is none. */
 static int place_of(const struct pp_slot *s, enum pp_dir dir, uint32_t match)
 {
-	for (int i = 0; i < PP_MAX_RULES; i++)
+	for (int i = 0; i < PP_SLOT_RULES; i++)
 		if (!s->rule[dir][i].pipe || s->rule[dir][i].match == match)
 			return i;
 	return -1;
@@ -42,7 +42,7 @@ static int count_meeting(const struct pp_datapath *d, const struct pp_slot *s, e
 	struct pp_match other;
 	int n = 0;
 
-	for (int i = 0; i < PP_MAX_RULES && s->rule[dir][i].pipe; i++)
+	for (int i = 0; i < PP_SLOT_RULES && s->rule[dir][i].pipe; i++)
 		if (bpf_map_lookup_elem(d->matches_fd, &s->rule[dir][i].match, &other) == 0)
 			n += may_meet(m, &other);
 	return n;
@@ -74,7 +74,7 @@ static int check_room(const struct pp_datapath *d, const char *path, const struc
 {
 	if (place < 0)
 		return pp_err_set(e, -E2BIG, "cgroup %s: valid are at most %d peers in a direction",
-				  path, PP_MAX_RULES);
+				  path, PP_SLOT_RULES);
 	if (!s->rule[dir][place].pipe && count_meeting(d, s, dir, m) >= MAX_FOR_ONE)
 		return pp_err_set(e, -E2BIG,
 				  "cgroup %s: more than %d of its limits would be for the same peer",

@@ -41,8 +41,8 @@ static void count_limits(struct pp_datapath *d, int dir, const struct pp_slot *w
 static void close_gap(struct pp_slot *s, uint32_t dir, int i)
 {
 	memmove(&s->rule[dir][i], &s->rule[dir][i + 1],
-		(size_t)(PP_MAX_RULES - 1 - i) * sizeof(s->rule[dir][0]));
-	s->rule[dir][PP_MAX_RULES - 1] = (struct pp_slot_rule){};
+		(size_t)(PP_SLOT_RULES - 1 - i) * sizeof(s->rule[dir][0]));
+	s->rule[dir][PP_SLOT_RULES - 1] = (struct pp_slot_rule){};
 }
 
 bool pp_slot_forget(struct pp_slot *s, uint32_t dir, uint32_t k)
@@ -60,7 +60,7 @@ bool pp_slot_forget(struct pp_slot *s, uint32_t dir, uint32_t k)
 			s->cap[dir][PP_MAX_CAPS - 1] = 0;
 			was = true;
 		}
-	for (int i = PP_MAX_RULES - 1; i >= 0; i--)
+	for (int i = PP_SLOT_RULES - 1; i >= 0; i--)
 		if (s->rule[dir][i].pipe == k) {
 			close_gap(s, dir, i);
 			was = true;
@@ -166,7 +166,7 @@ static bool check(const struct pp_datapath *d, uint64_t id, struct pp_slot *s, s
 			s->cap[dir][0] = s->cap[dir][1];
 			s->cap[dir][1] = 0;
 		}
-		for (int i = PP_MAX_RULES - 1; i >= 0; i--)
+		for (int i = PP_SLOT_RULES - 1; i >= 0; i--)
 			if (check_pipe(d, id, &s->rule[dir][i].pipe)) {
 				close_gap(s, dir, i);
 				changed = true;
