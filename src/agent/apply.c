@@ -10,6 +10,8 @@ _Static_assert((int)PP_WAY_EGRESS == (int)PP_EGRESS && (int)PP_WAY_INGRESS == (i
 	       "ways are directions");
 _Static_assert(PP_PLAN_CAPS == PP_MAX_CAPS, "a plan has as many caps as a slot");
 _Static_assert(PP_PLAN_PATH == PP_MAX_NESTED, "and ways as long as a path");
+_Static_assert(PP_PLAN_RULES == PP_SLOT_RULES, "and as many rules");
+_Static_assert(PP_MAX_PORTS == PP_MAX_MATCH_PORTS, "of as many ports");
 
 /* A plan on its way into wants. */
 struct work {
@@ -18,6 +20,7 @@ struct work {
 	size_t n;
 	struct pp_want_slot *slots; /* as w->places, and one for the root */
 	size_t n_slots;
+	struct pp_want_match *matches; /* as the plan's */
 	size_t *of_pipe;              /* the want of each pipe of the plan, or PP_NOTHING */
 	size_t (*of_class)[PP_N_DIR]; /* of each object's ledger */
 	size_t *of_subject;           /* the place of each subject of the plan */
@@ -30,6 +33,7 @@ static void work_free(struct work *k)
 {
 	free(k->wants);
 	free(k->slots);
+	free(k->matches);
 	free(k->of_pipe);
 	free(k->of_class);
 	free(k->of_subject);
@@ -44,11 +48,12 @@ static int work_new(struct work *k, const struct pp_wanted *w)
 	/* ledgers of classes, and two pipes of the root */
 	k->wants = calloc(plan->n_pipes + (plan->n_objects + 1) * PP_N_DIR, sizeof(*k->wants));
 	k->slots = calloc(w->n_places + 1, sizeof(*k->slots));
+	k->matches = calloc(plan->n_matches + 1, sizeof(*k->matches));
 	k->of_pipe = calloc(plan->n_pipes + 1, sizeof(*k->of_pipe));
 	k->of_class = calloc(plan->n_objects + 1, sizeof(*k->of_class));
 	k->of_subject = calloc(plan->n_subjects + 1, sizeof(*k->of_subject));
 	k->names = calloc(plan->n_objects + 1, sizeof(*k->names));
-	return k->wants && k->slots && k->of_pipe && k->of_class && k->of_subject && k->names
+	return k->wants && k->slots && k->matches && k->of_pipe && k->of_class && k->of_subject && k->names
 		       ? 0
 		       : -ENOMEM;
 }
@@ -57,6 +62,20 @@ static size_t add(struct work *k, const struct pp_want *want)
 {
 	k->wants[k->n] = *want;
 	return k->n++;
+}
+
+static void add_match(struct work *k, size_t i)
+{
+	const struct pp_plan_match *match = k->w->plan->matches[i];
+	struct pp_want_match *want = &k->matches[i];
+
+	want->text = match->text;
+	want->m.kind = match->all ? PP_MATCH_ALL : PP_MATCH_GROUPS;
+	want->m.n_ports = (uint32_t)match->n_ports;
+	for (size_t p = 0; p < match->n_ports; p++)
+		want->m.port[p] = (struct pp_ports){ .protocol = match->ports[p].protocol,
+						     .first = match->ports[p].first,
+						     .last = match->ports[p].last };
 }
 
 /* A class has no pipe: what its pods did adds up in a ledger. */
@@ -78,7 +97,8 @@ static void add_ledgers(struct work *k)
 									.observe = true,
 									.rate = PP_NO_CEIL,
 									.parent = PP_NOTHING,
-									.ledger = PP_NOTHING });
+									.ledger = PP_NOTHING,
+									.match = PP_NOTHING });
 	}
 }
 
@@ -96,7 +116,7 @@ static size_t ledger_of(const struct work *k, const struct pp_plan_pipe *p)
 	const char *class = plan->subjects[p->subject].class;
 	const struct pp_plan_object *o;
 
-	if (!class || p->uplink || p->observe)
+	if (!class || p->uplink || p->observe || p->match)
 		return PP_NOTHING;
 	o = bsearch(class, plan->objects, plan->n_objects, sizeof(*o), by_class);
 	return o ? k->of_class[o - plan->objects][p->way] : PP_NOTHING;
@@ -113,7 +133,9 @@ static void add_pipe(struct work *k, size_t i)
 				.guarantee = p->guarantee,
 				.weight = p->weight ? p->weight : PP_WEIGHT_DEFAULT,
 				.parent = p->parent ? k->of_pipe[p->parent->index] : PP_NOTHING,
-				.ledger = PP_NOTHING };
+				.ledger = PP_NOTHING,
+				.match = p->match ? p->match->index : PP_NOTHING,
+				.pairs = p->pairs };
 
 	k->of_pipe[i] = PP_NOTHING;
 	if (p->subject != SIZE_MAX) {
@@ -144,7 +166,8 @@ static void add_rest(struct work *k, uint64_t root_id)
 								 .weight = PP_WEIGHT_DEFAULT,
 								 .parent = k->of_pipe[i],
 								 .cgroup_id = root_id,
-								 .ledger = PP_NOTHING });
+								 .ledger = PP_NOTHING,
+								 .match = PP_NOTHING });
 			break;
 		}
 	}
@@ -169,6 +192,9 @@ static void add_slot(struct work *k, size_t i)
 		slot->uplink[dir] = want_of(k, s ? s->uplink[dir] : NULL);
 		for (int c = 0; c < PP_MAX_CAPS; c++)
 			slot->cap[dir][c] = want_of(k, s ? s->cap[dir][c] : NULL);
+		for (size_t r = 0; r < PP_SLOT_RULES; r++)
+			slot->rule[dir][r] =
+				want_of(k, s && r < s->n_rules[dir] ? s->rule[dir][r].pipe : NULL);
 	}
 }
 
@@ -186,6 +212,7 @@ static void add_root(struct work *k, const struct pp_datapath *d)
 		slot->uplink[dir] = k->rest[dir];
 		for (int c = 0; c < PP_MAX_CAPS; c++)
 			slot->cap[dir][c] = PP_NOTHING;
+		slot->rule[dir][0] = PP_NOTHING;
 	}
 	k->n_slots++;
 }
@@ -201,6 +228,8 @@ static int plan_to_wants(struct work *k, const struct pp_wanted *w, const struct
 	for (size_t i = 0; i < w->n_places; i++)
 		if (w->places[i].subject)
 			k->of_subject[w->places[i].subject - w->plan->subjects] = i;
+	for (size_t i = 0; i < w->plan->n_matches; i++)
+		add_match(k, i);
 	add_ledgers(k);
 	for (size_t i = 0; i < w->plan->n_pipes; i++)
 		add_pipe(k, i);
@@ -236,7 +265,8 @@ static void tell_places(const struct work *k, struct pp_unmet *unmet)
 			place->uplink[dir] = pipe_at(k, s->uplink[dir]);
 			place->fresh[dir] = is_fresh(k, s->pipe[dir]) ||
 					    is_fresh(k, s->uplink[dir]) ||
-					    is_fresh(k, s->cap[dir][0]);
+					    is_fresh(k, s->cap[dir][0]) ||
+					    is_fresh(k, s->rule[dir][0]);
 			snprintf(place->why[dir], sizeof(place->why[dir]), "%s", s->why[dir]);
 		}
 	}
@@ -322,6 +352,9 @@ int pp_apply(const char *root, const struct pp_wanted *w, struct pp_datapath *d,
 				   .n = k.n,
 				   .slots = k.slots,
 				   .n_slots = k.n_slots,
+				   .matches = k.matches,
+				   .n_matches = w->plan->n_matches,
+				   .parties = w->parties,
 				   .complete = w->complete,
 				   .thorough = w->thorough };
 	r = pp_wants_apply(&new, &wants, e);
@@ -329,6 +362,8 @@ int pp_apply(const char *root, const struct pp_wanted *w, struct pp_datapath *d,
 		r = tell_applied(&k, ret);
 	if (r)
 		return r;
+	ret->more = wants.more;
+	snprintf(unmet->parties, sizeof(unmet->parties), "%s", wants.why_parties);
 	tell_places(&k, unmet);
 	pp_datapath_unlock(&new);
 	pp_datapath_close(d);

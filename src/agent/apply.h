@@ -5,7 +5,7 @@
 
 #include "base/cidr.h"
 #include "kernel/limits.h"
-#include "policy/plan.h"
+#include "policy/parties.h"
 
 /* A cgroup on this node: of a pod, or one that an object names. */
 struct pp_place {
@@ -32,6 +32,7 @@ struct pp_wanted {
 	size_t n_peers;
 	bool peers_complete;     /* these are all: others of the agent's go */
 	bool peers_changed;      /* since they were last applied */
+	const struct pp_parties *parties; /* of the plan; NULL: not all are known, as they are */
 	struct pp_local *locals; /* addresses and pods of this node; they are sorted */
 	size_t n_locals;
 };
@@ -41,6 +42,7 @@ struct pp_unmet {
 	size_t identities; /* pods whose identity found no room beside the limits */
 	char peers[240];   /* why peers are missing; "" if none is */
 	char locals[120];  /* why addresses of this node are */
+	char parties[120]; /* why some that rules are for are not known by the kernel */
 };
 
 /* Where each pipe of the plan is, and each class's ledger: for metrics. */
@@ -48,6 +50,7 @@ struct pp_applied {
 	uint32_t *pipe;               /* as pp_plan.pipes; 0: it is not there */
 	uint32_t (*ledger)[PP_N_DIR]; /* of a class, as pp_plan.objects; 0: of another object */
 	uint32_t rest[PP_N_DIR];      /* of the uplink, what no subject's own pipe takes */
+	bool more; /* to be applied again in a second or two: pairs are on their way out */
 };
 
 void pp_applied_free(struct pp_applied *a);

@@ -91,6 +91,9 @@ struct pp_state {
 	__u64 event[PP_N_EVENT];
 	__u32 pipes_end; /* no pipe at this index or above was ever used; written by user space */
 	__u32 levels;    /* of the cgroup tree, a bit each, that may have slots; likewise */
+	__u32 matches_end; /* no match at this index or above was ever used; likewise */
+	/* what pp_parties and pp_blocks were last made of, as a sum; 0: not known; likewise */
+	__u64 parties_sum;
 };
 
 /* What the tcp iterator did to a socket: it prints one of these characters for each. */

@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "kernel/ledger.h"
 #include "kernel/limits.h"
+#include "kernel/matches.h"
 
 char *pp_name_of(const struct pp_datapath *d, uint64_t key)
 {
@@ -38,7 +39,7 @@ static bool is_used(const struct pp_datapath *d, uint64_t key)
 
 	if (find(d, key))
 		return true;
-	for (uint32_t k = 1; k < PP_MAX_MATCHES; k++)
+	for (uint32_t k = 1; k < pp_matches_end(d); k++)
 		if (bpf_map_lookup_elem(d->matches_fd, &k, &m) == 0 && m.key == key)
 			return true;
 	return false;

@@ -65,10 +65,10 @@ int pp_peer_parse(const char *s, struct pp_match *ret, char text[static PP_PEER_
 
 /* --- entries */
 
-/* Names are no secret: the same key for whoever asks. */
-static uint64_t key_of(const char *text)
+/* Names are no secret: the same key for whoever asks. What is set by hand needs no agent. */
+static uint64_t key_of(const char *text, enum pp_match_kind kind)
 {
-	static const uint64_t secret[2] = { 0x706f647061636500ULL, 0x6d61746368 };
+	uint64_t secret[2] = { 0x706f647061636500ULL, 0x6d61746368 + (kind == PP_MATCH_BLOCKS) };
 	uint64_t key = pp_table_hash(secret, text, strlen(text));
 
 	return key ? key : 1;
@@ -79,6 +79,13 @@ static bool read_match(const struct pp_datapath *d, uint32_t k, struct pp_match 
 	return bpf_map_lookup_elem(d->matches_fd, &k, ret) == 0;
 }
 
+uint32_t pp_matches_end(const struct pp_datapath *d)
+{
+	uint32_t end = d->state->matches_end;
+
+	return end < 1 ? 1 : end < PP_MAX_MATCHES ? end : PP_MAX_MATCHES;
+}
+
 /* The entry with this key, or the first that is free; 0: neither. */
 static uint32_t find(const struct pp_datapath *d, uint64_t key, bool *ret_found)
 {
@@ -86,7 +93,7 @@ static uint32_t find(const struct pp_datapath *d, uint64_t key, bool *ret_found)
 	uint32_t unused = 0;
 
 	*ret_found = false;
-	for (uint32_t k = 1; k < PP_MAX_MATCHES && read_match(d, k, &m); k++) {
+	for (uint32_t k = 1; k < pp_matches_end(d) && read_match(d, k, &m); k++) {
 		if (m.key == key) {
 			*ret_found = true;
 			return k;
@@ -94,13 +101,13 @@ static uint32_t find(const struct pp_datapath *d, uint64_t key, bool *ret_found)
 		if (!m.key && !unused)
 			unused = k;
 	}
-	return unused;
+	return unused || pp_matches_end(d) == PP_MAX_MATCHES ? unused : pp_matches_end(d);
 }
 
 uint32_t pp_match_find(const struct pp_datapath *d, const char *text)
 {
 	bool found;
-	uint32_t k = find(d, key_of(text), &found);
+	uint32_t k = find(d, key_of(text, PP_MATCH_BLOCKS), &found);
 
 	return found ? k : 0;
 }
@@ -109,14 +116,17 @@ int pp_match_get(struct pp_datapath *d, const struct pp_match *m, const char *te
 {
 	struct pp_match new = *m;
 	bool found;
-	uint32_t k = find(d, key_of(text), &found);
+	uint32_t k = find(d, key_of(text, m->kind), &found);
 
 	*ret = k;
 	if (found)
 		return 0;
 	if (!k)
 		return -ENOSPC;
-	new.key = key_of(text);
+	new.key = key_of(text, m->kind);
+	/* first the end: an entry behind it would be found by nobody */
+	if (k >= pp_matches_end(d))
+		__atomic_store_n(&d->state->matches_end, k + 1, __ATOMIC_SEQ_CST);
 	pp_name_set(d, new.key, text);
 	return bpf_map_update_elem(d->matches_fd, &k, &new, BPF_ANY) ? -errno : 0;
 }
@@ -152,7 +162,7 @@ void pp_matches_collect(struct pp_datapath *d)
 		if (bpf_map_lookup_elem(d->slots_fd, &id, &slot) == 0)
 			note_slot(&slot, used);
 	}
-	for (uint32_t k = 1; k < PP_MAX_MATCHES && read_match(d, k, &m); k++) {
+	for (uint32_t k = 1; k < pp_matches_end(d) && read_match(d, k, &m); k++) {
 		if (used[k] || !m.key)
 			continue;
 		bpf_map_delete_elem(d->names_fd, &m.key);

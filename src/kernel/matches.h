@@ -31,8 +31,11 @@ int pp_peer_parse(const char *s, struct pp_match *ret, char text[static PP_PEER_
 int pp_match_get(struct pp_datapath *d, const struct pp_match *m, const char *text,
 		 uint32_t *ret);
 
-/* Its entry, 0 if there is none. */
+/* The entry of one that was set by hand, 0 if there is none. */
 uint32_t pp_match_find(const struct pp_datapath *d, const char *text);
+
+/* Where to stop looking: what lies behind has never been used. */
+uint32_t pp_matches_end(const struct pp_datapath *d);
 
 /* What it is called, to be freed; NULL: there is none. */
 char *pp_match_name(const struct pp_datapath *d, uint32_t match);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All that an agent wants in the kernel, made true at once. In this order: pipes, members of those
-// of many, slots, other members; then what is left over goes. So a slot never leads to a pipe that
+// All that an agent wants in the kernel, made true at once. In this order: whom rules are for, pipes,
+// members of those of many, slots, other members; then what is left over goes. So a slot never leads to a pipe that
 // is not ready, and a pipe goes when nothing leads to it.
 #include <bpf/bpf.h>
 
@@ -8,7 +8,10 @@
 #include "base/table.h"
 #include "kernel/ledger.h"
 #include "kernel/limits.h"
+#include "kernel/matches.h"
 #include "kernel/members.h"
+#include "kernel/pairs.h"
+#include "kernel/parties.h"
 #include "kernel/slots.h"
 #include "kernel/sockets.h"
 #include "kernel/wants.h"
@@ -66,19 +69,60 @@ static int find_known(struct apply *a)
 	return 0;
 }
 
+/* --- whom rules are for */
+
+static void want_matches(struct apply *a)
+{
+	struct pp_wants *w = a->w;
+	_cleanup_free_ uint32_t *index = calloc(w->n_matches + 1, sizeof(*index));
+	int r = index ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < w->n_matches; i++) {
+		struct pp_want_match *m = &w->matches[i];
+
+		if (pp_match_get(a->d, &m->m, m->text, &m->index))
+			m->index = 0;
+		if (index)
+			index[i] = m->index;
+	}
+	w->why_parties[0] = '\0';
+	if (!r && w->parties)
+		r = pp_parties_set(a->d, w->parties, index, w->n_matches, w->thorough);
+	if (r > 0)
+		pp_paths_changed(a->d);
+	else if (r)
+		snprintf(w->why_parties, sizeof(w->why_parties), "%s",
+			 r == -ENOSPC ? "more addresses and identities of peers than fit"
+				      : strerror(-r));
+}
+
 /* --- pipes */
 
-static void begin_pipe(struct pp_datapath *d, uint32_t k, const struct pp_want *w)
+static enum pp_pipe_kind kind_of(const struct pp_want *w)
+{
+	if (w->match == PP_NOTHING)
+		return w->kind;
+	return w->pairs ? PP_KIND_PAIRS : PP_KIND_RULE;
+}
+
+/* Its rule may be towards others now. */
+static void set_match(struct apply *a, struct pp_pipe *p, const struct pp_want *w)
+{
+	p->of = w->match == PP_NOTHING ? 0 : a->w->matches[w->match].index;
+	__atomic_store_n(&p->kind, kind_of(w), __ATOMIC_SEQ_CST);
+}
+
+static void begin_pipe(struct apply *a, uint32_t k, const struct pp_want *w)
 {
 	struct pp_limit_ask ask = { .dir = w->dir, .rate = w->rate, .owner = PP_OWNER_AGENT };
-	struct pp_pipe *p = &d->pipes[k];
+	struct pp_pipe *p = &a->d->pipes[k];
 
 	pp_pipe_configure(p, w->cgroup_id, &ask);
 	p->uplink = w->uplink;
 	p->observe = w->observe;
-	p->kind = w->kind;
 	p->key = w->key;
-	pp_name_set(d, w->key, w->name);
+	set_match(a, p, w);
+	pp_name_set(a->d, w->key, w->name);
 }
 
 static void want_pipe(struct apply *a, struct pp_want *w)
@@ -91,17 +135,18 @@ static void want_pipe(struct apply *a, struct pp_want *w)
 	if (!at) {
 		w->pipe = pp_pipe_find_free(a->d);
 		if (w->pipe)
-			begin_pipe(a->d, w->pipe, w);
+			begin_pipe(a, w->pipe, w);
 		return;
 	}
 	at->wanted = true;
 	w->pipe = at->pipe;
 	p = &a->d->pipes[w->pipe];
-	w->fresh = p->rate != w->rate || p->observe != w->observe;
+	w->fresh = p->rate != w->rate || p->observe != w->observe || p->kind != kind_of(w);
 	/* what is not known may be what has set it */
 	if (!a->w->complete && w->rate > p->rate)
 		return;
 	p->observe = w->observe;
+	set_match(a, p, w);
 	__atomic_store_n(&p->rate, w->rate, __ATOMIC_SEQ_CST);
 }
 
@@ -185,6 +230,29 @@ static uint32_t pipe_of(struct apply *a, struct pp_want_slot *s, int dir, size_t
 	return k;
 }
 
+/* Those that were set by hand, and then the wanted ones. */
+static void want_rules(struct apply *a, struct pp_want_slot *s, int dir, struct pp_slot *is)
+{
+	int n = 0;
+
+	for (int i = 0; i < PP_SLOT_RULES && s->was.rule[dir][i].pipe; i++)
+		if (by_hand(a, s->was.rule[dir][i].pipe))
+			is->rule[dir][n++] = s->was.rule[dir][i];
+	for (int i = 0; i < PP_SLOT_RULES && s->rule[dir][i] != PP_NOTHING; i++) {
+		const struct pp_want *w = &a->w->w[s->rule[dir][i]];
+		uint32_t k = pipe_of(a, s, dir, s->rule[dir][i]);
+		uint32_t match = a->w->matches[w->match].index;
+
+		if (k && match && n < PP_SLOT_RULES)
+			is->rule[dir][n++] = (struct pp_slot_rule){ k, match };
+		else if (k && !s->why[dir][0])
+			snprintf(s->why[dir], sizeof(s->why[dir]),
+				 match ? "more than %d limits of the pod's are towards some"
+				       : "more than %d different peers and ports of limits",
+				 match ? PP_SLOT_RULES : PP_MAX_MATCHES - 1);
+	}
+}
+
 static void want_slot(struct apply *a, struct pp_want_slot *s)
 {
 	struct pp_slot now = s->was, is = now;
@@ -203,6 +271,8 @@ static void want_slot(struct apply *a, struct pp_want_slot *s)
 			if (k)
 				is.cap[dir][n++] = k;
 		}
+		memset(is.rule[dir], 0, sizeof(is.rule[dir]));
+		want_rules(a, s, dir, &is);
 		if (!is.pipe[dir])
 			is.own[dir] = 0;
 	}
@@ -213,7 +283,7 @@ static void want_slot(struct apply *a, struct pp_want_slot *s)
 	r = pp_slot_write(a->d, s->cgroup_id, &is);
 	s->no_room = r == -E2BIG;
 	for (int dir = 0; r && dir < PP_N_DIR; dir++)
-		if (is.pipe[dir] || is.uplink[dir] || is.cap[dir][0])
+		if (is.pipe[dir] || is.uplink[dir] || is.cap[dir][0] || is.rule[dir][0].pipe)
 			snprintf(s->why[dir], sizeof(s->why[dir]), "%s",
 				 r == -E2BIG ? "the map of limited cgroups is full (4096)"
 					     : strerror(-r));
@@ -237,10 +307,17 @@ static void clear_slot(struct apply *a, uint64_t id)
 		return;
 	is = now;
 	is.identity = 0;
-	for (int dir = 0; dir < PP_N_DIR; dir++)
+	for (int dir = 0; dir < PP_N_DIR; dir++) {
 		for (int i = PP_MAX_CAPS - 1; i >= 0; i--)
 			if (!a->d->pipes[is.cap[dir][i] % PP_MAX_PIPES].cgroup_id)
 				is.cap[dir][i] = 0;
+		for (int i = PP_SLOT_RULES - 1; i >= 0; i--) {
+			uint32_t k = is.rule[dir][i].pipe;
+
+			if (k && !a->d->pipes[k % PP_MAX_PIPES].cgroup_id)
+				pp_slot_forget(&is, dir, k);
+		}
+	}
 	if (memcmp(&is, &now, sizeof(is)) != 0)
 		pp_slot_write(a->d, id, &is);
 }
@@ -327,7 +404,10 @@ int pp_wants_apply(struct pp_datapath *d, struct pp_wants *w, struct pp_err *e)
 		return r;
 	for (size_t i = 0; i < w->n_slots; i++)
 		look_at_slot(&a, &w->slots[i]);
+	want_matches(&a);
 	want_pipes(&a);
+	/* what was a pair of another rule with this index is so no more */
+	w->more = pp_pairs_sweep(d);
 	for (size_t i = 0; i < w->n; i++)
 		want_member(&a, &w->w[i], false);
 	for (size_t i = 0; i < w->n_slots; i++)
@@ -340,6 +420,8 @@ int pp_wants_apply(struct pp_datapath *d, struct pp_wants *w, struct pp_err *e)
 			r = clear_slots(&a);
 		if (!r)
 			remove_rest(&a);
+		if (!r)
+			pp_matches_collect(d);
 	}
 	if (!r)
 		r = sync_sockets(&a, gone, e);

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "kernel/datapath.h"
+#include "policy/parties.h"
 
 #define PP_NOTHING SIZE_MAX
 
@@ -25,6 +26,8 @@ struct pp_want {
 	size_t parent;      /* index of a want before this one; PP_NOTHING: none */
 	uint64_t cgroup_id; /* whose alone it is; 0: of many */
 	size_t ledger;      /* index of a want of that kind; PP_NOTHING: none */
+	size_t match;       /* index of whom it is towards; PP_NOTHING: of everybody */
+	bool pairs;         /* each of these has one like it */
 
 	/* what has become of it */
 	uint64_t key;
@@ -33,12 +36,20 @@ struct pp_want {
 	bool barred;   /* something that was set by hand stands in its place */
 };
 
+/* Whom rules are for. */
+struct pp_want_match {
+	const char *text; /* unique */
+	struct pp_match m; /* without its key */
+	uint32_t index;    /* what has become of it: its entry in pp_matches, 0: there is none */
+};
+
 /* What a cgroup is to have: indexes of wants, or PP_NOTHING. */
 struct pp_want_slot {
 	const char *path;
 	uint64_t cgroup_id;
 	uint64_t identity;
 	size_t pipe[PP_N_DIR], uplink[PP_N_DIR], cap[PP_N_DIR][PP_MAX_CAPS];
+	size_t rule[PP_N_DIR][PP_SLOT_RULES]; /* wants with a match; PP_NOTHING behind the last */
 
 	/* what has become of it */
 	struct pp_slot was;
@@ -52,9 +63,15 @@ struct pp_wants {
 	size_t n;
 	struct pp_want_slot *slots; /* each cgroup once */
 	size_t n_slots;
+	struct pp_want_match *matches;
+	size_t n_matches;
+	/* who is in the matches of PP_MATCH_GROUPS, by their index; NULL: it stays as it is */
+	const struct pp_parties *parties;
+	char why_parties[120]; /* not all of them are there; "" if they are */
 	/* that is all: what else an agent has set goes; else nothing goes, and none is raised */
 	bool complete;
 	bool thorough; /* the kernel is asked of each cgroup whether the programs run there */
+	bool more; /* it is to be called again in a second or two: pairs are on their way out */
 };
 
 /*

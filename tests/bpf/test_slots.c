@@ -205,7 +205,7 @@ int main(void)
 				    sizeof(struct pp_slot), PP_MAX_SLOTS, NULL);
 	d.prefixes_fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "prefixes", sizeof(struct pp_prefix),
 				       sizeof(struct pp_prefix_info), PP_MAX_PREFIXES, &trie);
-	d.pipes = calloc(PP_MAX_PIPES, sizeof(*d.pipes));
+	d.pipes = calloc(PP_ALL_PIPES, sizeof(*d.pipes));
 	d.state = calloc(1, sizeof(*d.state));
 	if (d.slots_fd < 0 || d.prefixes_fd < 0 || !d.pipes || !d.state) {
 		printf("1..0 # SKIP no BPF maps: %s\n", strerror(errno));

@@ -28,7 +28,8 @@ static struct pp_want want(const char *name, uint64_t rate, size_t parent, uint6
 				 .weight = 100,
 				 .parent = parent,
 				 .cgroup_id = cgroup,
-				 .ledger = PP_NOTHING };
+				 .ledger = PP_NOTHING,
+				 .match = PP_NOTHING };
 }
 
 static void make(void)
@@ -49,7 +50,7 @@ static void make(void)
 		slot[i] = (struct pp_want_slot){ .path = "/none", .cgroup_id = i ? B : A };
 		for (int dir = 0; dir < PP_N_DIR; dir++)
 			slot[i].pipe[dir] = slot[i].uplink[dir] = slot[i].cap[dir][0] =
-				slot[i].cap[dir][1] = PP_NOTHING;
+				slot[i].cap[dir][1] = slot[i].rule[dir][0] = PP_NOTHING;
 		slot[i].pipe[PP_EGRESS] = i ? LEAF_B : LEAF_A;
 	}
 	slot[0].uplink[PP_EGRESS] = UP_A;
@@ -244,7 +245,7 @@ int main(void)
 				    PP_MAX_PIPES, NULL);
 	d.locals_fd = bpf_map_create(BPF_MAP_TYPE_HASH, "locals", sizeof(struct pp_local),
 				     sizeof(uint32_t), PP_MAX_LOCALS, NULL);
-	d.pipes = calloc(PP_MAX_PIPES, sizeof(*d.pipes));
+	d.pipes = calloc(PP_ALL_PIPES, sizeof(*d.pipes));
 	d.state = calloc(1, sizeof(*d.state));
 	if (d.slots_fd < 0 || d.names_fd < 0 || d.locals_fd < 0 || !d.pipes || !d.state) {
 		printf("1..0 # SKIP no BPF maps: %s\n", strerror(errno));
