@@ -64,7 +64,7 @@ static size_t identities(const uint64_t *ids, const uint64_t *pods, size_t n, bo
 		s[i] = (struct pp_want_slot){ .path = "/none", .cgroup_id = ids[i], pods[i] };
 		for (int dir = 0; dir < PP_N_DIR; dir++)
 			s[i].pipe[dir] = s[i].uplink[dir] = s[i].cap[dir][0] = s[i].cap[dir][1] =
-				PP_NOTHING;
+				s[i].rule[dir][0] = PP_NOTHING;
 	}
 	pp_wants_apply(&d, &w, NULL);
 	for (size_t i = 0; i < n; i++)
