@@ -6,6 +6,7 @@
 #include "agent/compile.h"
 #include "agent/limits.h"
 #include "agent/once.h"
+#include "agent/rules.h"
 #include "base/base.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -17,6 +18,9 @@
 #define SOON_NS (2 * MS)
 #define SWEEP_NS (30000 * MS)
 #define RETRY_NS (2000 * MS)
+#define AGAIN_NS (1500 * MS)
+/* for the first lists of pods that rules name */
+#define MATCH_NS (10000 * MS)
 
 static void make_due(struct pp_agent *a)
 {
@@ -95,6 +99,11 @@ static void tell_unmet(struct pp_agent *a, const struct pp_unmet *now)
 		pp_log(PP_LOG_WARN, "peers are missing", "why", now->peers, NULL);
 	else if (!now->peers[0] && a->unmet.peers[0])
 		pp_log(PP_LOG_INFO, "all peers are there again", NULL);
+	if (now->parties[0] && strcmp(now->parties, a->unmet.parties) != 0)
+		pp_log(PP_LOG_WARN, "rules are not in force towards all of their peers", "why",
+		       now->parties, NULL);
+	else if (!now->parties[0] && a->unmet.parties[0])
+		pp_log(PP_LOG_INFO, "rules are in force towards all of their peers again", NULL);
 	a->unmet = *now;
 }
 
@@ -149,10 +158,31 @@ static int make_plan(struct pp_agent *a)
 
 		r = pp_agent_compile(a);
 		a->compile_ns = pp_now() - begin;
+		a->parties_due = true;
+		if (!r)
+			r = pp_agent_follow(a);
 	}
 	if (!r)
 		a->plan_due = false;
+	if (!r && (a->parties_due || !a->parties))
+		r = pp_agent_match(a);
+	if (!r)
+		a->parties_due = false;
 	return r;
+}
+
+/*
+ * Of an agent that begins, and does not know yet whom rules are for, the kernel keeps what another
+ * one has left it: for a while nothing is taken away or raised, and who matches stays until it is
+ * known.
+ */
+static void wait_for_parties(struct pp_agent *a, struct pp_wanted *w)
+{
+	a->matched |= pp_agent_matched(a);
+	if (a->matched)
+		w->parties = a->parties;
+	else if (pp_now() - a->began < MATCH_NS)
+		w->complete = false;
 }
 
 static int apply_all(struct pp_agent *a, bool thorough, struct pp_err *e)
@@ -167,6 +197,7 @@ static int apply_all(struct pp_agent *a, bool thorough, struct pp_err *e)
 
 	look_at_faults(a);
 	w.complete = !a->half_known;
+	wait_for_parties(a, &w);
 	if (!r)
 		r = pp_agent_locals(a, &locals, &w.n_locals);
 	if (r)
@@ -228,7 +259,7 @@ static void apply(void *arg)
 	if (!due && !a->rests)
 		pp_mem_trim();
 	a->rests = !due;
-	pp_source_arm(a->apply_timer, SWEEP_NS);
+	pp_source_arm(a->apply_timer, a->in_kernel.more || !a->matched ? AGAIN_NS : SWEEP_NS);
 }
 
 /* --- what changes */
@@ -256,6 +287,14 @@ static void on_cluster(void *arg)
 	struct pp_agent *a = arg;
 
 	a->peers_due = true;
+	make_due(a);
+}
+
+static void on_others(void *arg)
+{
+	struct pp_agent *a = arg;
+
+	a->parties_due = true;
 	make_due(a);
 }
 
@@ -351,6 +390,8 @@ static int open_cluster(struct pp_agent *a, struct pp_err *e)
 		r = pp_cluster_new(a->kube, a->loop, a->o.peers, a->o.n_peers, on_cluster, a,
 				   &a->cluster);
 	if (!r)
+		r = pp_others_new(a->kube, a->loop, on_others, a, &a->others);
+	if (!r)
 		r = pp_report_new(a->kube, a->o.node, PP_VERSION, NULL, &a->report);
 	if (!r)
 		r = open_leader(a);
@@ -390,6 +431,7 @@ static void close_all(struct pp_agent *a)
 	pp_cluster_free(a->cluster);
 	pp_leader_free(a->leader);
 	pp_report_free(a->report);
+	pp_others_free(a->others);
 	pp_objects_watch_free(a->objects);
 	pp_watch_free(a->watch);
 	pp_kube_free(a->kube);
@@ -405,6 +447,7 @@ static void close_all(struct pp_agent *a)
 	if (a->signal_fd >= 0)
 		close(a->signal_fd);
 	pp_plan_free(a->plan);
+	pp_parties_free(a->parties);
 	pp_applied_free(&a->in_kernel);
 	free(a->places);
 	pp_datapath_close(&a->d);
@@ -430,6 +473,7 @@ int pp_agent_run(const struct pp_agent_options *o, struct pp_err *e)
 		pp_log(PP_LOG_INFO, "podpace agent begins", "version", PP_VERSION, "node", o->node,
 		       "root", o->root, "listen", o->listen, NULL);
 		a.plan_due = a.names_due = true;
+		a.began = pp_now();
 		make_due(&a);
 		r = pp_loop_run(a.loop);
 	}

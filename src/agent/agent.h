@@ -13,9 +13,11 @@
 #include "agent/notify.h"
 #include "agent/leader.h"
 #include "agent/objects.h"
+#include "agent/others.h"
 #include "agent/pods.h"
 #include "agent/report.h"
 #include "kube/watch.h"
+#include "policy/parties.h"
 
 struct pp_agent_options {
 	const char *root;	/* cgroup that the datapath is attached to */
@@ -50,6 +52,7 @@ struct pp_agent {
 	struct pp_watch *watch;		/* of pods */
 	struct pp_objects_watch *objects;
 	struct pp_cluster *cluster;
+	struct pp_others *others;	/* pods anywhere that rules name */
 	struct pp_report *report;
 	struct pp_leader *leader;
 	struct pp_http *http;
@@ -58,6 +61,7 @@ struct pp_agent {
 	int signal_fd;
 	struct pp_pods pods;
 	struct pp_plan *plan;		/* NULL: not all is known yet */
+	struct pp_parties *parties;	/* who matches the plan's rules; NULL: likewise */
 	struct pp_place *places;	/* n_places; subjects are the plan's */
 	size_t n_places;
 	struct pp_applied in_kernel;	/* of the plan */
@@ -66,6 +70,9 @@ struct pp_agent {
 	bool due;		/* pp_apply() comes at once */
 	bool peers_due;		/* they have changed since the last pp_apply() */
 	bool plan_due;		/* what it is made of has changed */
+	bool parties_due;	/* and what these are made of */
+	bool matched;		/* all pods that rules name were known once */
+	uint64_t began;		/* pp_now() */
 	bool half_known;	/* objects had faults already when it began */
 	bool names_due;		/* and perhaps the cgroups that objects name */
 	bool rests;		/* nothing has changed for a sweep: its memory is trimmed */

@@ -53,7 +53,8 @@ static int work_new(struct work *k, const struct pp_wanted *w)
 	k->of_class = calloc(plan->n_objects + 1, sizeof(*k->of_class));
 	k->of_subject = calloc(plan->n_subjects + 1, sizeof(*k->of_subject));
 	k->names = calloc(plan->n_objects + 1, sizeof(*k->names));
-	return k->wants && k->slots && k->matches && k->of_pipe && k->of_class && k->of_subject && k->names
+	return k->wants && k->slots && k->matches && k->of_pipe && k->of_class &&
+			       k->of_subject && k->names
 		       ? 0
 		       : -ENOMEM;
 }

@@ -269,7 +269,7 @@ int pp_agent_locals(const struct pp_agent *a, struct pp_local **ret, size_t *ret
 
 static bool is_limited(const struct pp_plan_subject *s, int dir)
 {
-	return s && (s->leaf[dir] || s->uplink[dir] || s->cap[dir][0]);
+	return s && (s->leaf[dir] || s->uplink[dir] || s->cap[dir][0] || s->n_rules[dir]);
 }
 
 /* An annotation that is not valid is told, whatever else limits the pod. */

@@ -4,20 +4,10 @@
 #include <time.h>
 
 #include "agent/limits.h"
+#include "agent/pairs.h"
+#include "agent/rules.h"
 #include "base/base.h"
 #include "bpf/law.h"
-
-/*
- * A limit binds that was full in its last epoch, if that is not long ago. Of one that is full with
- * its share of another it is that one.
- */
-static bool binds(const struct pp_pipe *p)
-{
-	uint64_t C = pp_law_rate(p), ago = pp_now() - p->last;
-
-	return !p->observe && C == p->rate && p->y >= C - C / 8 &&
-	       ago < PP_NSEC + 8 * pp_law_epoch(p);
-}
 
 static json_int_t bits(uint64_t bytes)
 {
@@ -54,6 +44,28 @@ static void set_since(json_t *o, uint64_t since)
 		set_text(o, "since", text);
 }
 
+/* Whom it is towards, and how many those are. */
+static void set_match(const struct pp_agent *a, json_t *o, const struct pp_plan_pipe *p)
+{
+	if (!p->match)
+		return;
+	set_text(o, "peers", p->match->to);
+	if (!p->match->all)
+		set(o, "matched", json_integer((json_int_t)pp_agent_count_peers(a, p->match)));
+	set_text(o, "per", p->pairs ? "Pair" : p->subject != SIZE_MAX ? "Pod" : NULL);
+}
+
+static bool any_binds(const json_t *pairs)
+{
+	size_t i;
+	json_t *pair;
+
+	json_array_foreach(pairs, i, pair)
+		if (json_is_true(json_object_get(pair, "binds")))
+			return true;
+	return false;
+}
+
 json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe *p,
 			    const char *why)
 {
@@ -66,6 +78,7 @@ json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe 
 	set(o, "uplink", json_boolean(p->uplink));
 	set(o, "observe", json_boolean(p->observe));
 	set_rate(o, "ceil", p->ceil, "ceil_from", p->ceil_from);
+	set_match(a, o, p);
 	if (p->parent) {
 		set_text(o, "share_of", p->parent->name);
 		set_rate(o, "guarantee", p->guarantee, "guarantee_from", p->guarantee_from);
@@ -79,7 +92,9 @@ json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe 
 		set_text(o, "why", "its cgroup is not there");
 	if (!pipe)
 		return o;
-	set(o, "binds", json_boolean(binds(pipe)));
+	if (p->pairs)
+		set(o, "pairs", pp_agent_pairs_json(a, k));
+	set(o, "binds", json_boolean(pp_agent_binds(pipe) || any_binds(json_object_get(o, "pairs"))));
 	set(o, "capacity", json_integer(bits(pp_min(pp_law_rate(pipe), pipe->rate))));
 	if (!pipe->members)
 		set(o, "fair_rate",
@@ -120,6 +135,9 @@ static json_t *limits(const struct pp_agent *a, const struct pp_plan_subject *s)
 			if (s->cap[way][i])
 				json_array_append_new(
 					list, pp_agent_limit_json(a, s->cap[way][i], why));
+		for (size_t i = 0; i < s->n_rules[way]; i++)
+			json_array_append_new(list,
+					      pp_agent_limit_json(a, s->rule[way][i].pipe, why));
 		chain(a, list, s->uplink[way], why);
 	}
 	return list;

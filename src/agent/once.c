@@ -8,6 +8,7 @@
 
 #include "agent/compile.h"
 #include "agent/once.h"
+#include "agent/rules.h"
 #include "base/base.h"
 #include "base/table.h"
 
@@ -47,12 +48,15 @@ static int apply(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = pp_agent_compile(a);
 	if (!r)
+		r = pp_agent_match(a);
+	if (!r)
 		r = pp_agent_locals(a, &locals, &w.n_locals);
 	if (r)
 		return r;
 	w.plan = a->plan;
 	w.places = a->places;
 	w.n_places = a->n_places;
+	w.parties = a->parties;
 	w.locals = locals;
 	return pp_apply(a->o.root, &w, &a->d, &a->in_kernel, &unmet, e);
 }
@@ -125,6 +129,7 @@ int pp_agent_once(const char *root, struct pp_sources *objects, struct pp_once *
 	}
 	pp_groups_free(a.groups);
 	pp_plan_free(a.plan);
+	pp_parties_free(a.parties);
 	pp_applied_free(&a.in_kernel);
 	free(a.places);
 	pp_datapath_close(&a.d);

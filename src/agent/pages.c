@@ -63,6 +63,16 @@ static int readyz(FILE *f, const char *rest, void *arg)
 	}
 	if (a->unmet.peers[0])
 		fprintf(f, "[!]peers: %s\n", a->unmet.peers);
+	if (a->others) {
+		struct pp_others_stats o;
+
+		pp_others_stats(a->others, &o);
+		if (o.why[0] || !o.synced)
+			fprintf(f, "[!]peers of rules: %s\n",
+				o.why[0] ? o.why : "not all are known yet");
+	}
+	if (a->unmet.parties[0])
+		fprintf(f, "[!]peers of rules: %s\n", a->unmet.parties);
 	if (a->unmet.locals[0])
 		fprintf(f, "[!]uplink: %s\n", a->unmet.locals);
 	return known && applied ? 200 : 503;
@@ -232,7 +242,7 @@ static void many_metrics(FILE *f, const struct pp_agent *a)
 			bool pod = p->subject != SIZE_MAX && plan->subjects[p->subject].namespace;
 			char name[5000];
 
-			if (!a->in_kernel.pipe[i] || (pod && !p->observe))
+			if (!a->in_kernel.pipe[i] || (pod && !p->observe && !p->match))
 				continue;
 			fprintf(f,
 				"podpace_%s{limit=\"%s\",direction=\"%s\",uplink=\"%s\",observe=\"%s\"} "
@@ -362,9 +372,10 @@ static uint64_t watch_value(const struct pp_watch_stats *s, enum watch_value val
 
 static void watches_metrics(FILE *f, const struct pp_agent *a)
 {
-	struct pp_cluster_source s[PP_N_PEER_SOURCE + PP_N_OBJECTS_SOURCE + 1] = {
+	struct pp_cluster_source s[PP_N_PEER_SOURCE + PP_N_OBJECTS_SOURCE + 2] = {
 		{ .resource = "pods" }
 	};
+	struct pp_others_stats o;
 	size_t n = 1;
 
 	if (a->watch)
@@ -373,6 +384,15 @@ static void watches_metrics(FILE *f, const struct pp_agent *a)
 		pp_cluster_source(a->cluster, i, &s[n++]);
 	for (int i = 0; a->objects && i < PP_N_OBJECTS_SOURCE; i++, n++)
 		s[n].why = pp_objects_watch_source(a->objects, i, &s[n].watch, &s[n].resource);
+	if (a->others) {
+		pp_others_stats(a->others, &o);
+		s[n++] = (struct pp_cluster_source){ .resource = "peers of rules",
+						     .watch = { .events = o.events,
+								.lists = o.lists,
+								.restarts = o.restarts,
+								.synced = o.synced,
+								.connected = !o.why[0] } };
+	}
 	for (size_t m = 0; m < ARRAY_SIZE(watch_metrics); m++) {
 		head(f, watch_metrics[m].name, watch_metrics[m].type, watch_metrics[m].help);
 		for (size_t i = 0; i < n; i++)
@@ -380,6 +400,23 @@ static void watches_metrics(FILE *f, const struct pp_agent *a)
 				watch_metrics[m].name, s[i].resource,
 				watch_value(&s[i].watch, watch_metrics[m].value));
 	}
+}
+
+static void rules_metrics(FILE *f, const struct pp_agent *a)
+{
+	struct pp_others_stats o = { .synced = true };
+	uint32_t pairs = 0;
+
+	if (a->others)
+		pp_others_stats(a->others, &o);
+	for (uint32_t k = PP_MAX_PIPES; a->loaded && k < PP_ALL_PIPES; k++)
+		pairs += a->d.pipes[k].kind == PP_KIND_PAIR;
+	single(f, "rule_watches", "gauge", "Watches of pods that rules name.", o.watches);
+	single(f, "rule_pods", "gauge", "Pods that these have.", o.pods);
+	single(f, "rule_parties", "gauge",
+	       "Addresses and identities of pods that some rule of this node is for.",
+	       a->parties ? a->parties->n_parties : 0);
+	single(f, "pairs", "gauge", "Pairs that have a limit of their own now.", pairs);
 }
 
 static void peers_metrics(FILE *f, const struct pp_agent *a)
@@ -391,6 +428,7 @@ static void peers_metrics(FILE *f, const struct pp_agent *a)
 	single(f, "peers", "gauge", "Prefixes of addresses whose hosts take part in feedback.", n);
 	single(f, "peers_complete", "gauge", "Are these all of the cluster?",
 	       all && !a->unmet.peers[0]);
+	rules_metrics(f, a);
 	single(f, "pods_unidentified", "gauge", "Pods whose identity found no room.",
 	       a->unmet.identities);
 }
@@ -402,6 +440,7 @@ static int write_metrics(FILE *f, const char *rest, void *arg)
 		[PP_EVENT_PATH_FULL] = "path_full",
 		[PP_EVENT_NO_PACE] = "no_pace",
 		[PP_EVENT_SLOT_FREED] = "slot_freed",
+		[PP_EVENT_PAIRS_FULL] = "pairs_full",
 	};
 	const struct pp_agent *a = arg;
 

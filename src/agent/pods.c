@@ -281,6 +281,8 @@ struct pp_pod *pp_pods_put(struct pp_pods *p, const json_t *object, uint64_t now
 	if (hash && !pod->hash)
 		pod->hash = strdup(hash);
 	describe(pod, meta, over ? NULL : text_at(meta, "annotations", PP_CLASS_KEY), now);
+	pod->in_node_network =
+		json_is_true(json_object_get(json_object_get(object, "spec"), "hostNetwork"));
 	read_addresses(pod, json_object_get(object, "status"));
 	for (int dir = 0; dir < PP_N_DIR; dir++)
 		ask(&pod->limit[dir], pp_pod_annotation[dir],

@@ -49,6 +49,7 @@ struct pp_pod {
 	bool running; /* it should have a cgroup */
 	bool over;    /* it has ended: it needs no limit */
 	bool placed;  /* its cgroup was found */
+	bool in_node_network; /* it has no address of its own */
 	char remark[200]; /* what of its own has no effect, as it was told */
 	uint64_t missing; /* since when it has none, pp_now(); 0: it has one, or need not */
 	struct pp_label *labels; /* n_labels, sorted by key */

@@ -53,6 +53,9 @@ static bool applies(const struct pp_plan_subject *s, int way, const struct pp_pl
 	for (int i = 0; i < PP_PLAN_CAPS; i++)
 		if (is_of(s->cap[way][i], text))
 			return true;
+	for (size_t i = 0; i < s->n_rules[way]; i++)
+		if (is_of(s->rule[way][i].pipe, text))
+			return true;
 	return false;
 }
 

@@ -76,6 +76,7 @@ static struct pp_cell flag(const json_t *o, const char *key)
 static const struct pp_col cols[] = {
 	{ "limit", "limit", PP_STR, PP_ALIGN_TYPE },
 	{ "direction", "dir", PP_STR, PP_ALIGN_TYPE },
+	{ "peers", "to or from", PP_STR, PP_ALIGN_TYPE },
 	{ "counts", "counts", PP_STR, PP_ALIGN_TYPE },
 	{ "ceil", "ceil", PP_RATE, PP_ALIGN_TYPE },
 	{ "from", "from", PP_STR, PP_ALIGN_TYPE },
@@ -90,12 +91,24 @@ static const struct pp_col cols[] = {
 	{ "why", "note", PP_STR, PP_ALIGN_TYPE },
 };
 
-static void add_row(struct pp_cell *c, const json_t *o)
+#define OF_PEERS 2
+
+/* The table as it is filled. */
+struct table {
+	struct pp_cell *cells;
+	size_t n;
+	bool peers;
+};
+
+static void add_row(struct table *t, const json_t *o)
 {
+	struct pp_cell *c = t->cells + t->n++ * ARRAY_SIZE(cols);
 	const json_t *weight = json_object_get(o, "weight");
 
+	t->peers |= pp_said(o, "peers") != NULL;
 	*c++ = pp_cell_str(pp_said(o, "limit"));
 	*c++ = pp_cell_str(pp_said(o, "direction"));
+	*c++ = pp_cell_str(pp_said(o, "peers"));
 	*c++ = pp_cell_str(json_is_true(json_object_get(o, "uplink")) ? "off the node" : "all");
 	*c++ = pp_said_rate(o, "ceil");
 	*c++ = pp_cell_str(pp_said(o, "ceil_from"));
@@ -113,23 +126,66 @@ static void add_row(struct pp_cell *c, const json_t *o)
 				      : NULL);
 }
 
-int pp_explain_print(const json_t *o)
+/* A pair of the limit above it: just who it is, what it may have, and whether that binds. */
+static void add_pair(struct table *t, const json_t *o)
 {
-	const json_t *limits = json_object_get(o, "limits"), *notes = json_object_get(o, "notes");
-	size_t n = json_array_size(limits);
-	_cleanup_free_ struct pp_cell *cells = calloc(n + 1, sizeof(*cells) * ARRAY_SIZE(cols));
-	int r = 0;
+	struct pp_cell *c = t->cells + t->n++ * ARRAY_SIZE(cols);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cols); i++) {
+		const char *key = cols[i].key;
+
+		c[i] = strcmp(key, "limit") == 0      ? pp_cell_str("  one of its pairs")
+		       : strcmp(key, "peers") == 0    ? pp_cell_str(pp_said(o, "peer"))
+		       : strcmp(key, "capacity") == 0 ? pp_said_rate(o, "capacity")
+		       : strcmp(key, "binds") == 0    ? flag(o, "binds")
+						      : pp_cell_absent();
+	}
+}
+
+static size_t count_rows(const json_t *limits)
+{
+	size_t i, n = json_array_size(limits);
+	json_t *limit;
+
+	json_array_foreach(limits, i, limit) n += json_array_size(json_object_get(limit, "pairs"));
+	return n;
+}
+
+static int print_limits(const json_t *limits)
+{
+	size_t rows = count_rows(limits);
+	_cleanup_free_ struct pp_cell *cells = calloc(rows + 1, sizeof(*cells) * ARRAY_SIZE(cols));
+	struct pp_col shown[ARRAY_SIZE(cols)];
+	struct table t = { .cells = cells };
 
 	if (!cells)
 		return -ENOMEM;
+	for (size_t i = 0; i < json_array_size(limits); i++) {
+		const json_t *limit = json_array_get(limits, i);
+		const json_t *pairs = json_object_get(limit, "pairs");
+
+		add_row(&t, limit);
+		for (size_t k = 0; k < json_array_size(pairs); k++)
+			add_pair(&t, json_array_get(pairs, k));
+	}
+	memcpy(shown, cols, sizeof(cols));
+	if (!t.peers)
+		shown[OF_PEERS].head = NULL;
+	return rows ? pp_out_table(stdout, PP_TEXT, "limits", shown, ARRAY_SIZE(cols), cells, rows,
+				   NULL)
+		    : 0;
+}
+
+int pp_explain_print(const json_t *o)
+{
+	const json_t *limits = json_object_get(o, "limits"), *notes = json_object_get(o, "notes");
+	int r;
+
 	printf("%s", pp_said(o, "target") ?: "");
 	if (pp_said(o, "class"))
 		printf(", class %s (%s)", pp_said(o, "class"), pp_said(o, "class_from") ?: "");
-	printf("%s\n", n ? "" : ": nothing limits it");
-	for (size_t i = 0; i < n; i++)
-		add_row(cells + i * ARRAY_SIZE(cols), json_array_get(limits, i));
-	if (n)
-		r = pp_out_table(stdout, PP_TEXT, "limits", cols, ARRAY_SIZE(cols), cells, n, NULL);
+	printf("%s\n", json_array_size(limits) ? "" : ": nothing limits it");
+	r = print_limits(limits);
 	for (size_t i = 0; i < json_array_size(notes); i++) {
 		const json_t *note = json_array_get(notes, i);
 

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pairs of a rule for pages. Who a peer is the kernel knows by an identity or an address.
+#include <arpa/inet.h>
+#include <inttypes.h>
+
+#include "agent/pairs.h"
+#include "base/base.h"
+#include "bpf/law.h"
+
+#define MOST 1000
+
+/* Of one that is full with its share of another it is that one which binds. */
+bool pp_agent_binds(const struct pp_pipe *p)
+{
+	uint64_t C = pp_law_rate(p), ago = pp_now() - p->last;
+
+	return !p->observe && C == p->rate && p->y >= C - C / 8 &&
+	       ago < PP_NSEC + 8 * pp_law_epoch(p);
+}
+
+struct names {
+	const struct pp_agent *a;
+	const struct pp_other **others;
+	size_t n_others;
+};
+
+static void name_pod(const struct names *n, uint64_t identity, char text[static 400])
+{
+	for (size_t i = 0; i < n->a->pods.n; i++) {
+		const struct pp_pod *pod = n->a->pods.pods[i];
+
+		if (pod->identity == identity) {
+			snprintf(text, 400, "pod %.80s/%.300s", pod->ns, pod->name);
+			return;
+		}
+	}
+	for (size_t i = 0; i < n->n_others; i++)
+		if (n->others[i]->identity == identity) {
+			snprintf(text, 400, "pod %.80s/%.300s", n->others[i]->namespace,
+				 n->others[i]->name);
+			return;
+		}
+	snprintf(text, 400, "pod with identity %016" PRIx64, identity);
+}
+
+static void name_peer(const struct names *n, const uint8_t peer[static 16], char text[static 400])
+{
+	static const uint8_t pod[8] = { 255, 255, 255, 255, 255, 255, 255, 255 };
+	static const uint8_t v4[12] = { [10] = 255, [11] = 255 };
+	uint64_t identity;
+
+	if (memcmp(peer, pod, sizeof(pod)) == 0) {
+		memcpy(&identity, peer + 8, sizeof(identity));
+		name_pod(n, identity, text);
+	} else if (memcmp(peer, v4, sizeof(v4)) == 0) {
+		inet_ntop(AF_INET, peer + 12, text, 400);
+	} else {
+		inet_ntop(AF_INET6, peer, text, 400);
+	}
+}
+
+static json_t *one(const struct names *n, const struct pp_pipe *p)
+{
+	uint64_t ago = pp_now() - p->last;
+	bool idle = ago > PP_NSEC && ago > 8 * pp_law_epoch(p);
+	char peer[400];
+
+	name_peer(n, p->peer, peer);
+	return json_pack("{s:s, s:b, s:I, s:I, s:I}", "peer", peer, "binds", pp_agent_binds(p),
+			 "capacity", (json_int_t)pp_min(pp_law_rate(p), p->rate) * 8, "rate",
+			 idle ? (json_int_t)0 : (json_int_t)p->y * 8, "bytes",
+			 (json_int_t)p->bytes);
+}
+
+json_t *pp_agent_pairs_json(const struct pp_agent *a, uint32_t k)
+{
+	_cleanup_free_ const struct pp_other **others = NULL;
+	struct names n = { .a = a };
+	json_t *list = json_array();
+
+	if (a->others && pp_others_list(a->others, &others, &n.n_others) == 0)
+		n.others = others;
+	for (uint32_t i = PP_MAX_PIPES; i < PP_ALL_PIPES && json_array_size(list) < MOST; i++) {
+		const struct pp_pipe *p = &a->d.pipes[i];
+
+		if (p->kind == PP_KIND_PAIR && p->rate && p->of == k)
+			json_array_append_new(list, one(&n, p));
+	}
+	return list;
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whom the rules of the plan are for: which pods have to be followed, and who matches.
+#pragma once
+
+#include "agent/agent.h"
+
+/* The plan, or a namespace, is new: follows the pods that its rules name. 0 or -errno. */
+int pp_agent_follow(struct pp_agent *a);
+
+/* Makes a->parties of the plan and of all pods that are known. 0 or -ENOMEM: as it was. */
+int pp_agent_match(struct pp_agent *a);
+
+/* Are all pods known that the rules name? Where there is no API there are none. */
+bool pp_agent_matched(const struct pp_agent *a);
+
+/*
+ * How many pods and blocks the rules of a pipe's match are for, in the cluster; 0 where it is not
+ * known, or everybody.
+ */
+size_t pp_agent_count_peers(const struct pp_agent *a, const struct pp_plan_match *m);
