@@ -198,7 +198,9 @@ pod_delete_all() {
 
 # --- programs in pods: what tests/lab.sh does with its own pods works with these
 
-lab_become() {
+lab_become() { pod_become "$@"; }
+
+pod_become() {
 	local name=$1 pid
 	shift
 	pod_known "$name"
