@@ -8,6 +8,9 @@
 /* Page /explain/pod/NAMESPACE/NAME, /explain/cgroup/PATH: every limit on its way. */
 int pp_agent_explain(FILE *f, const char *rest, void *arg);
 
+/* Page /pod/NAMESPACE/NAME: by what the kernel knows it, of a pod here or one that rules name. */
+int pp_agent_pod(FILE *f, const char *rest, void *arg);
+
 /* Page /limits: every limit of the node. */
 int pp_agent_limits(FILE *f, const char *rest, void *arg);
 

@@ -484,6 +484,7 @@ const struct pp_page pp_agent_pages[] = {
 	{ "/livez", text, livez },
 	{ "/readyz", text, readyz },
 	{ "/explain/", "application/json", pp_agent_explain },
+	{ "/pod/", "application/json", pp_agent_pod },
 	{ "/limits", "application/json", pp_agent_limits },
 	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", write_metrics },
 	{},

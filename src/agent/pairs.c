@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pairs of a rule for pages. Who a peer is the kernel knows by an identity or an address.
+// Peers for pages: the kernel knows them by an identity or an address.
 #include <arpa/inet.h>
 #include <inttypes.h>
 
+#include "agent/limits.h"
 #include "agent/pairs.h"
 #include "base/base.h"
 #include "bpf/law.h"
@@ -87,4 +88,66 @@ json_t *pp_agent_pairs_json(const struct pp_agent *a, uint32_t k)
 			json_array_append_new(list, one(&n, p));
 	}
 	return list;
+}
+
+/* --- one pod */
+
+static json_t *pod_json(uint64_t identity, const uint8_t (*addresses)[16], size_t n)
+{
+	static const uint8_t v4[12] = { [10] = 255, [11] = 255 };
+	json_t *list = json_array();
+	char text[64];
+
+	for (size_t i = 0; i < n; i++) {
+		bool is_v4 = memcmp(addresses[i], v4, sizeof(v4)) == 0;
+
+		inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? addresses[i] + 12 : addresses[i],
+			  text, sizeof(text));
+		json_array_append_new(list, json_string(text));
+	}
+	snprintf(text, sizeof(text), "%016" PRIx64, identity);
+	return json_pack("{s:s, s:o}", "identity", text, "addresses", list);
+}
+
+static bool is_called(const char *ns, const char *name, const char *text)
+{
+	size_t n = strlen(ns);
+
+	return strncmp(text, ns, n) == 0 && text[n] == '/' && strcmp(text + n + 1, name) == 0;
+}
+
+static json_t *find_pod(const struct pp_agent *a, const char *text)
+{
+	_cleanup_free_ const struct pp_other **others = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->pods.n; i++) {
+		const struct pp_pod *p = a->pods.pods[i];
+
+		if (!p->over && is_called(p->ns, p->name, text))
+			return pod_json(p->identity, (const uint8_t(*)[16])p->addresses,
+					p->in_node_network ? 0 : p->n_addresses);
+	}
+	if (a->others && pp_others_list(a->others, &others, &n))
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (is_called(others[i]->namespace, others[i]->name, text))
+			return pod_json(others[i]->identity,
+					(const uint8_t(*)[16])others[i]->addresses,
+					others[i]->n_addresses);
+	return NULL;
+}
+
+int pp_agent_pod(FILE *f, const char *rest, void *arg)
+{
+	json_t *o = find_pod(arg, rest);
+	char text[600];
+
+	if (o)
+		return pp_agent_answer(f, 200, o);
+	snprintf(text, sizeof(text),
+		 "pod %.400s is not known here; valid are pods of this node, and those that rules "
+		 "name; or write its address",
+		 rest);
+	return pp_agent_answer(f, 404, json_pack("{s:s}", "error", text));
 }

@@ -53,6 +53,7 @@ struct pp_match {
 	__u32 n_ports;  /* 0: all protocols and ports */
 	__u32 n_blocks; /* of a PP_MATCH_BLOCKS */
 	__u32 pad;
+	__u64 identity; /* of a PP_MATCH_BLOCKS: of the pod whose addresses these are; or 0 */
 	struct pp_ports port[PP_MAX_MATCH_PORTS];
 	struct pp_block block[PP_MAX_MATCH_BLOCKS];
 };

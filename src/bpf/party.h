@@ -113,6 +113,8 @@ __noinline int pp_match_has(__u32 match, struct party *q)
 	if (m->kind == PP_MATCH_ALL)
 		return 1;
 	if (m->kind == PP_MATCH_BLOCKS) {
+		if (m->identity && q->identity)
+			return m->identity == q->identity;
 		addr = q->addr;
 		return in_blocks(m, &addr);
 	}

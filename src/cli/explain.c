@@ -1,56 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // podpace explain: every limit on the way of a pod or a cgroup, which of them binds now, and which
 // object each number is from. The agent knows.
-#include <curl/curl.h>
 #include <jansson.h>
 
 #include "base/base.h"
+#include "cli/ask.h"
 #include "cli/cmd.h"
-
-#define AGENT "127.0.0.1:9467"
-#define SECONDS 10L
-#define MAX_ANSWER (16u << 20)
-
-struct answer {
-	char *text;
-	size_t n;
-};
-
-static size_t on_data(char *data, size_t size, size_t n, void *arg)
-{
-	struct answer *a = arg;
-	char *more = a->n + size * n < MAX_ANSWER ? realloc(a->text, a->n + size * n + 1) : NULL;
-
-	if (!more)
-		return 0;
-	memcpy(more + a->n, data, size * n);
-	a->n += size * n;
-	more[a->n] = '\0';
-	a->text = more;
-	return size * n;
-}
-
-static int get(const char *url, struct answer *a, struct pp_err *e)
-{
-	CURL *c = curl_easy_init();
-	CURLcode r;
-
-	if (!c)
-		return -ENOMEM;
-	curl_easy_setopt(c, CURLOPT_URL, url);
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, a);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT, SECONDS);
-	curl_easy_setopt(c, CURLOPT_PROXY, "");
-	r = curl_easy_perform(c);
-	curl_easy_cleanup(c);
-	if (!r)
-		return 0;
-	return pp_err_set(e, -EIO,
-			  "no agent answers at %s: %s; valid is an agent that runs "
-			  "(podpace agent), and --listen as it has it",
-			  url, curl_easy_strerror(r));
-}
 
 const char *pp_said(const json_t *o, const char *key)
 {
@@ -195,49 +150,23 @@ int pp_explain_print(const json_t *o)
 	return r;
 }
 
-/* A cgroup's path, or pod/NAMESPACE/NAME. */
-static int url_of(const struct pp_args *args, char *url, size_t size, struct pp_err *e)
-{
-	_cleanup_free_ char *path = NULL;
-	const char *target = args->files[0], *listen = args->listen ?: AGENT;
-	CURL *c = curl_easy_init();
-	bool pod = strncmp(target, "pod/", 4) == 0;
-	char *escaped = NULL;
-	int r = 0, n = 0;
-
-	if (!pod)
-		r = pp_cgroup_normalize(target, &path, e);
-	if (!r && c)
-		escaped = curl_easy_escape(c, pod ? target + 4 : path + 1, 0);
-	if (escaped)
-		n = snprintf(url, size, "http://%s%s/explain/%s/%s",
-			     listen[0] == ':' ? "127.0.0.1" : "", listen, pod ? "pod" : "cgroup",
-			     escaped);
-	curl_free(escaped);
-	curl_easy_cleanup(c);
-	if (r)
-		return r;
-	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
-}
-
 int pp_cmd_explain(const struct pp_args *args, struct pp_err *e)
 {
-	struct answer a = {};
-	char url[8192];
+	_cleanup_free_ char *path = NULL;
+	const char *target = args->files[0];
+	bool pod = strncmp(target, "pod/", 4) == 0;
 	json_t *o = NULL;
-	int r = url_of(args, url, sizeof(url), e);
+	int r = pod ? 0 : pp_cgroup_normalize(target, &path, e);
 
 	if (!r)
-		r = get(url, &a, e);
-	if (!r && !(o = json_loadb(a.text ?: "", a.n, 0, NULL)))
-		r = pp_err_set(e, -EIO, "%s: no agent of podpace answers there", url);
-	if (!r && pp_said(o, "error"))
-		r = pp_err_set(e, -ENOENT, "%s", pp_said(o, "error"));
-	else if (!r && args->format == PP_JSON)
-		fwrite(a.text, 1, a.n, stdout);
-	else if (!r)
+		r = pp_ask_agent(args->listen, pod ? "explain/pod" : "explain/cgroup",
+				 pod ? target + 4 : path + 1, &o, e);
+	if (!r && args->format == PP_JSON) {
+		json_dumpf(o, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (!r) {
 		r = pp_explain_print(o);
+	}
 	json_decref(o);
-	free(a.text);
 	return r;
 }

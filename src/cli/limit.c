@@ -3,6 +3,7 @@
 #include "base/base.h"
 #include "base/qty.h"
 #include "cli/cmd.h"
+#include "cli/peer.h"
 #include "kernel/members.h"
 #include "kernel/rules.h"
 
@@ -32,7 +33,7 @@ static int set(const struct pp_args *args, struct pp_datapath *d, enum pp_dir di
 	if (!args->peer[dir]) {
 		r = pp_limit_set(d, args->target, &ask, &sockets, e);
 	} else {
-		r = pp_peer_parse(args->peer[dir], &m, peer, e);
+		r = pp_peer_read(args, args->peer[dir], &m, peer, e);
 		if (!r)
 			r = pp_rule_set(d, args->target, &ask, &m, peer, &sockets, e);
 	}
@@ -80,7 +81,6 @@ static int check_peers(const struct pp_args *args, struct pp_err *e)
 	static const char *const option[PP_N_DIR] = { "--to", "--from" };
 	static const char *const rate[PP_N_DIR] = { "--egress", "--ingress" };
 	char text[PP_PEER_TEXT];
-	struct pp_match m;
 	int r = 0;
 
 	for (int dir = 0; dir < PP_N_DIR && !r; dir++) {
@@ -95,7 +95,7 @@ static int check_peers(const struct pp_args *args, struct pp_err *e)
 				e, -EDOM,
 				"limit: with %s there is no share of the limit above; valid is %s RATE alone",
 				option[dir], rate[dir]);
-		r = pp_peer_parse(args->peer[dir], &m, text, e);
+		r = pp_peer_name(args->peer[dir], text, e);
 	}
 	return r;
 }

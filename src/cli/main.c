@@ -13,8 +13,8 @@
 
 static const struct pp_cmd cmds[] = {
 	{ "limit",
-	  "TARGET [--egress RATE [--to PEER]] [--ingress RATE [--from PEER]] [--weight N] [--guarantee RATE] [--for DURATION]",
-	  "befgquw", 1, pp_cmd_limit },
+	  "TARGET [--egress RATE [--to PEER]] [--ingress RATE [--from PEER]] [--weight N] [--guarantee RATE] [--for DURATION] [--listen ADDRESS:PORT]",
+	  "befglquw", 1, pp_cmd_limit },
 	{ "unlimit", "TARGET [--direction egress|ingress] [--to PEER] [--from PEER]", "bqt", 1,
 	  pp_cmd_unlimit },
 	{ "status", "[-o text|json]", "o", 0, pp_cmd_status },
@@ -56,7 +56,8 @@ static const struct {
 } tools[] = {
 	{ "podpace", "[--root CGROUP] ", cmds, ARRAY_SIZE(cmds),
 	  "TARGET is the path of a cgroup below the cgroup2 mount, RATE bits/s as a Kubernetes quantity\n"
-	  "(50M, 1.5G, 800k), PEER a prefix (10.0.0.0/8), an address or internet." },
+	  "(50M, 1.5G, 800k), PEER a prefix (10.0.0.0/8), an address, internet or\n"
+	  "pod/NAMESPACE/NAME." },
 	{ "kubectl podpace", "[--kubeconfig FILE] [--context NAME] ", kubectl_cmds,
 	  ARRAY_SIZE(kubectl_cmds),
 	  "POD is NAME, NAMESPACE/NAME or pod/NAMESPACE/NAME, RATE bits/s as a Kubernetes quantity\n"

@@ -2,6 +2,7 @@
 // podpace unlimit: take a cgroup's limits away and free its connections.
 #include "base/base.h"
 #include "cli/cmd.h"
+#include "cli/peer.h"
 #include "kernel/rules.h"
 
 static int remove_rule(const struct pp_args *args, struct pp_datapath *d, enum pp_dir dir,
@@ -9,8 +10,7 @@ static int remove_rule(const struct pp_args *args, struct pp_datapath *d, enum p
 {
 	struct pp_socket_count sockets = { 0 };
 	char text[PP_PEER_TEXT];
-	struct pp_match m;
-	int r = pp_peer_parse(args->peer[dir], &m, text, e);
+	int r = pp_peer_name(args->peer[dir], text, e);
 
 	return r ? r : pp_rule_remove(d, args->target, dir, text, &sockets, e);
 }

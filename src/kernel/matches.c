@@ -112,23 +112,41 @@ uint32_t pp_match_find(const struct pp_datapath *d, const char *text)
 	return found ? k : 0;
 }
 
-int pp_match_get(struct pp_datapath *d, const struct pp_match *m, const char *text, uint32_t *ret)
+static int write_match(struct pp_datapath *d, uint32_t k, const struct pp_match *m,
+		       const char *text)
 {
 	struct pp_match new = *m;
+
+	new.key = key_of(text, m->kind);
+	pp_name_set(d, new.key, text);
+	return bpf_map_update_elem(d->matches_fd, &k, &new, BPF_ANY) ? -errno : 0;
+}
+
+/* A pod may have gone whose name the next one has. */
+static bool is_as(const struct pp_datapath *d, uint32_t k, const struct pp_match *m)
+{
+	struct pp_match was;
+
+	if (!read_match(d, k, &was))
+		return false;
+	was.key = m->key;
+	return memcmp(&was, m, sizeof(was)) == 0;
+}
+
+int pp_match_get(struct pp_datapath *d, const struct pp_match *m, const char *text, uint32_t *ret)
+{
 	bool found;
 	uint32_t k = find(d, key_of(text, m->kind), &found);
 
 	*ret = k;
 	if (found)
-		return 0;
+		return is_as(d, k, m) ? 0 : write_match(d, k, m, text);
 	if (!k)
 		return -ENOSPC;
-	new.key = key_of(text, m->kind);
 	/* first the end: an entry behind it would be found by nobody */
 	if (k >= pp_matches_end(d))
 		__atomic_store_n(&d->state->matches_end, k + 1, __ATOMIC_SEQ_CST);
-	pp_name_set(d, new.key, text);
-	return bpf_map_update_elem(d->matches_fd, &k, &new, BPF_ANY) ? -errno : 0;
+	return write_match(d, k, m, text);
 }
 
 char *pp_match_name(const struct pp_datapath *d, uint32_t match)

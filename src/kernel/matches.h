@@ -25,8 +25,8 @@ int pp_peer_parse(const char *s, struct pp_match *ret, char text[static PP_PEER_
 		  struct pp_err *e);
 
 /*
- * The entry of what is called text, for people too; a new one is as *m says. The same text means
- * the same match. 0, -ENOSPC, or -errno.
+ * The entry of what is called text, for people too: as *m says from now on, but for its key. 0,
+ * -ENOSPC, or -errno.
  */
 int pp_match_get(struct pp_datapath *d, const struct pp_match *m, const char *text,
 		 uint32_t *ret);
