@@ -113,8 +113,8 @@ static void give(struct pp_build *b, struct pp_plan_member *m, struct pp_plan_ru
 		return;
 	if (!room_for_rules(b, m, way)) {
 		pp_plan_remark(b, x->item, m,
-			       "%s: rule %s: not in force; valid are %d limits one behind the "
-			       "other, and without rules there are as many",
+			       "%s: rule %s: not in force; valid are %d limits on one way, and "
+			       "there are as many without rules",
 			       pp_plan_way[way], x->spec->name, PP_PLAN_PATH);
 		return;
 	}

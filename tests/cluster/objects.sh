@@ -47,6 +47,8 @@ accepted() {
 examples() {
 	ok "tests/golden/valid.yaml is accepted" eval "sed 's/namespace: shop/namespace: default/' \
 		'$LAB_TOP/tests/golden/valid.yaml' | k create --dry-run=server -f - >/dev/null"
+	ok "tests/golden/rules.yaml is accepted" eval "sed 's/namespace: shop/namespace: default/' \
+		'$LAB_TOP/tests/golden/rules.yaml' | k create --dry-run=server -f - >/dev/null"
 }
 
 valid() {
@@ -100,10 +102,10 @@ classes_and_policies() {
 	refused BandwidthPolicy '{podSelector: {}, class: gold, egress: {ceil: 1M}}' 'valid is either a class, or egress and ingress'
 	refused BandwidthPolicy '{podSelector: {}, class: gold, per: Policy}' spec.per 'a class is for each pod; valid is Pod'
 	refused BandwidthPolicy '{podSelector: {}, egress: {ceil: 1M}, per: Node}' spec.per 'valid are Pod, Policy'
-	refused BandwidthPolicy '{podSelector: {}, egress: {ceil: 1M}, per: Pair}' spec.per 'Pair is not built yet; valid are Pod, Policy'
+	refused BandwidthPolicy '{podSelector: {}, egress: {ceil: 1M}, per: Pair}' spec.per 'Pair is of rules; valid are Pod, Policy'
 	refused BandwidthPolicy '{podSelector: {}, egress: {ceil: 1M}, enforcement: Audit}' spec.enforcement '"Enforce", "Observe"'
-	refused BandwidthPolicy '{podSelector: {}, egress: {weight: 5}, enforcement: Observe}' 'with enforcement: Observe each direction has a ceil and nothing else'
-	refused BandwidthPolicy '{podSelector: {}, ingress: {ceil: 5M, guarantee: 1M}, enforcement: Observe}' 'with enforcement: Observe each direction has a ceil and nothing else'
+	refused BandwidthPolicy '{podSelector: {}, egress: {weight: 5}, enforcement: Observe}' 'with enforcement: Observe each direction has a ceil, or rules, and nothing else'
+	refused BandwidthPolicy '{podSelector: {}, ingress: {ceil: 5M, guarantee: 1M}, enforcement: Observe}' 'with enforcement: Observe each direction has a ceil, or rules, and nothing else'
 	refused BandwidthPolicy '{podSelector: {}, egress: [{to: [], ceil: 1M}]}' 'spec.egress'
 }
 
@@ -119,12 +121,69 @@ cluster_policies() {
 	refused $kind "{subject: {$all}, per: Node}" 'limits nothing; valid are egress, ingress'
 	refused $kind "{subject: {$all}, per: Policy, egress: {ceil: 1M}}" spec.per 'valid are Pod, Namespace, Node'
 	refused $kind "{subject: {$all}, per: Cluster, egress: {ceil: 1M}}" spec.per 'not built yet; valid are Pod, Namespace, Node'
-	refused $kind "{subject: {$all}, per: Pair, egress: {ceil: 1M}}" spec.per 'not built yet; valid are Pod, Namespace, Node'
+	refused $kind "{subject: {$all}, per: Pair, egress: {ceil: 1M}}" spec.per 'Pair is of rules; valid are Pod, Namespace, Node'
 	refused $kind '{subject: {cgroups: [/a]}, per: Namespace, egress: {ceil: 1M}}' spec.per 'cgroups have no namespace; valid are Pod, Node'
 	refused $kind '{subject: {nodes: {}}, per: Pod, egress: {ceil: 1M}}' spec.per "an uplink is its node's; valid is Node"
 	refused $kind '{subject: {nodes: {}}, per: Node, egress: {weight: 5}}' 'an uplink has a ceil in each direction and nothing else'
 	refused $kind '{subject: {nodes: {}}, per: Node, egress: {ceil: 1M}, enforcement: Observe}' spec.enforcement 'an uplink is not observed; valid is Enforce'
-	refused $kind "{subject: {$all}, per: Node, egress: {guarantee: 1M}, enforcement: Observe}" 'with enforcement: Observe each direction has a ceil and nothing else'
+	refused $kind "{subject: {$all}, per: Node, egress: {guarantee: 1M}, enforcement: Observe}" 'with enforcement: Observe each direction has a ceil, or rules, and nothing else'
+}
+
+# rule RULE: a policy that has it as its only one
+rule() {
+	echo "{podSelector: {}, egress: {rules: [$1]}}"
+}
+
+# peer PEER: a policy with a rule of this peer
+peer() {
+	rule "{name: a, ceil: 1M, to: [$1]}"
+}
+
+# port PORT: a policy with a rule of this port
+port() {
+	rule "{name: a, ceil: 1M, ports: [$1]}"
+}
+
+rules() {
+	local kind=BandwidthPolicy at='egress.rules[0]'
+	refused BandwidthClass '{egress: {ceil: 1M, rules: [{name: a}]}}' spec.egress.rules 'a class has no rules'
+	refused ClusterBandwidthPolicy '{subject: {nodes: {}}, per: Node, egress: {ceil: 1M, rules: [{name: a, ceil: 1M}]}}' 'an uplink has no rules; valid is a ceil'
+	refused $kind '{podSelector: {}, class: gold, egress: {rules: [{name: a, ceil: 1M}]}}' 'valid is either a class, or egress and ingress'
+	refused $kind '{podSelector: {}, egress: {rules: []}}' 'says nothing; valid are ceil, guarantee, weight, rules'
+	refused $kind '{podSelector: {}, egress: {weight: 5, rules: [{name: a, ceil: 1M}]}, enforcement: Observe}' 'with enforcement: Observe'
+	refused ClusterBandwidthPolicy '{subject: {namespaces: {}}, egress: {rules: [{name: a, ceil: 1M}]}, ingress: {ceil: 1M}}' 'needs per'
+	refused $kind "$(rule '{ceil: 1M}')" "$at.name: Required"
+	refused $kind "$(rule '{name: a}')" "$at.ceil: Required"
+	refused $kind "$(rule '{name: a, ceil: 10K}')" "$at.ceil" "$RATE"
+	refused $kind "$(rule '{name: A, ceil: 1M}')" "$at.name" 'valid are at most 63 small letters, digits and -'
+	refused $kind "$(rule '{name: a, ceil: 1M}, {name: a, ceil: 2M}')" 'egress.rules[1]: Duplicate value'
+	refused $kind "$(rule '{name: a, ceil: 1M, from: [{podSelector: {}}]}')" "$at.from" 'is of ingress; valid is to'
+	refused $kind '{podSelector: {}, ingress: {rules: [{name: a, ceil: 1M, to: []}]}}' 'rules[0].to' 'is of egress; valid is from'
+	refused $kind "$(rule '{name: a, ceil: 1M, per: Node}')" "$at.per" 'valid are Pod, Pair, Policy'
+	refused ClusterBandwidthPolicy '{subject: {namespaces: {}}, egress: {rules: [{name: a, ceil: 1M, per: Policy}]}}' "$at.per" 'valid are Pod, Pair, Namespace, Node'
+	refused ClusterBandwidthPolicy '{subject: {namespaces: {}}, egress: {rules: [{name: a, ceil: 1M, per: Cluster}]}}' "$at.per" 'Cluster is not built yet'
+	refused ClusterBandwidthPolicy '{subject: {cgroups: [/a]}, egress: {rules: [{name: a, ceil: 1M, per: Namespace}]}}' 'cgroups have no namespace; valid are Pod, Pair, Node'
+	refused $kind "$(rule "$(seq -f '{name: r-%g, ceil: 1M}' -s ', ' 17)")" 'must have at most 16 items'
+	peers_and_ports $kind "$at"
+}
+
+# peers_and_ports KIND FIELD
+peers_and_ports() {
+	refused "$1" "$(peer '{}')" "$2.to[0]" 'says nothing; valid are podSelector, namespaceSelector, ipBlock'
+	refused "$1" "$(peer '{podSelector: {}, ipBlock: {cidr: 10.0.0.0/8}}')" "$2.to[0]" 'an ipBlock is alone in its peer'
+	refused ClusterBandwidthPolicy '{subject: {namespaces: {}}, ingress: {rules: [{name: a, ceil: 1M, from: [{podSelector: {}}]}]}}' 'from[0]' 'needs a namespaceSelector beside the podSelector'
+	refused "$1" "$(peer '{ipBlock: {}}')" 'ipBlock.cidr: Required'
+	refused "$1" "$(peer '{ipBlock: {cidr: here}}')" 'ipBlock.cidr' 'valid are 10.244.0.0/16, fd00:10::/56, 10.1.2.3'
+	refused "$1" "$(peer '{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}')" 'ipBlock.except' 'valid is a part of the cidr'
+	refused "$1" "$(peer '{ipBlock: {cidr: "::/0", except: [10.0.0.0/8]}}')" 'ipBlock.except' 'valid is a part of the cidr'
+	refused "$1" "$(peer '{podSelector: {matchLabels: {"a b": c}}}')" "$LABELS"
+	refused "$1" "$(peer '{podSelector: {matchLabels: {a: "b c"}}}')" 'podSelector.matchLabels.a'
+	refused "$1" "$(peer '{podSelector: {matchExpressions: [{key: a, operator: In}]}}')" 'In and NotIn need values'
+	refused "$1" "$(port '{port: http}')" "$2.ports[0].port" 'named ports are not built yet; valid is a number from 1 to 65535'
+	refused "$1" "$(port '{port: 65536}')" "$2.ports[0].port" 'valid is a number from 1 to 65535'
+	refused "$1" "$(port '{protocol: ICMP}')" '"TCP", "UDP", "SCTP"'
+	refused "$1" "$(port '{endPort: 5}')" "$2.ports[0].endPort" 'needs a port, where the range begins'
+	refused "$1" "$(port '{port: 5, endPort: 4}')" "$2.ports[0].endPort" 'is less than the port'
 }
 
 # --- status
@@ -289,6 +348,7 @@ rates
 selectors
 classes_and_policies
 cluster_policies
+rules
 rights
 login
 make_objects

@@ -39,12 +39,63 @@ static void check_pipe(const struct pp_plan *p, size_t i)
 	must(!pipe->observe || (pipe->ceil && !pipe->parent));
 	must(!pipe->parent || (pipe->parent->way == pipe->way &&
 			       pipe->parent->uplink == pipe->uplink && !pipe->parent->observe));
-	must(pipe->subject == SIZE_MAX ||
+	must(pipe->subject == SIZE_MAX || pipe->match ||
 	     (pipe->uplink ? p->subjects[pipe->subject].uplink[pipe->way]
 			   : p->subjects[pipe->subject].leaf[pipe->way]) == pipe);
+	must(!pipe->match || (pipe->ceil && !pipe->parent && !pipe->uplink));
+	must(!pipe->pairs || (pipe->match && pipe->subject != SIZE_MAX));
 }
 
-static char *check_plan(const struct pp_plan_input *in)
+/* Each match is that of a rule, and the other way round. */
+static void check_rules(const struct pp_plan *p)
+{
+	_cleanup_free_ bool *used = calloc(p->n_matches + 1, sizeof(*used));
+
+	must(used != NULL);
+	for (size_t i = 0; i < p->n_subjects * PP_N_WAYS; i++) {
+		const struct pp_plan_subject *s = &p->subjects[i / PP_N_WAYS];
+		size_t way = i % PP_N_WAYS;
+
+		must(s->n_rules[way] <= PP_PLAN_RULES);
+		for (size_t k = 0; k < s->n_rules[way]; k++) {
+			const struct pp_plan_pipe *pipe = s->rule[way][k].pipe;
+
+			must(pipe->way == way && pipe->match == s->rule[way][k].match);
+			must(p->matches[pipe->match->index] == pipe->match);
+			must(pipe->subject == SIZE_MAX || pipe->subject == i / PP_N_WAYS);
+			used[pipe->match->index] = true;
+		}
+	}
+	for (size_t i = 0; i < p->n_matches; i++) {
+		const struct pp_plan_match *m = p->matches[i];
+
+		must(used[i] && m->index == i && m->all == !m->n_peers);
+		must(!i || strcmp(p->matches[i - 1]->text, m->text) < 0);
+		for (size_t k = 1; k < m->n_ports; k++)
+			must(m->ports[k - 1].protocol < m->ports[k].protocol ||
+			     m->ports[k - 1].last < m->ports[k].first);
+	}
+}
+
+static void put_parties(FILE *f, const struct pp_plan *p, const struct pp_plan_input *in,
+			struct pp_world *w)
+{
+	const struct pp_party_pod *pods = NULL;
+	struct pp_parties *parties = NULL;
+	struct pp_party_query *queries = NULL;
+	size_t n_pods = 0, n = 0;
+
+	must(pp_world_parties(w, &pods, &n_pods) == 0);
+	must(pp_parties_compile(p, in->namespaces, in->n_namespaces, pods, n_pods, &parties) == 0);
+	pp_parties_print(f, p, parties, pods, n_pods);
+	pp_parties_free(parties);
+	must(pp_parties_queries(p, in->namespaces, in->n_namespaces, &queries, &n) == 0);
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "%s %s\n", queries[i].namespace ?: "", queries[i].labels);
+	pp_parties_queries_free(queries, n);
+}
+
+static char *check_plan(const struct pp_plan_input *in, struct pp_world *w)
 {
 	struct pp_plan *p = NULL;
 	char *text = NULL;
@@ -55,6 +106,7 @@ static char *check_plan(const struct pp_plan_input *in)
 	must(p->n_subjects == in->n_subjects && p->n_objects == in->n_objects);
 	for (size_t i = 0; i < p->n_pipes; i++)
 		check_pipe(p, i);
+	check_rules(p);
 	for (size_t i = 0; i < p->n_subjects; i++) {
 		const struct pp_plan_subject *s = &p->subjects[i];
 
@@ -66,6 +118,7 @@ static char *check_plan(const struct pp_plan_input *in)
 	f = open_memstream(&text, &len);
 	must(f != NULL);
 	pp_plan_print(f, p);
+	put_parties(f, p, in, w);
 	fclose(f);
 	pp_plan_free(p);
 	return text;
@@ -88,7 +141,7 @@ static void check_again(const struct pp_objects *o, struct pp_world *w, const ch
 	must(pp_values_parse("again", text, len, &v, &e) == 0);
 	must(pp_objects_add(&again, v, check_line, NULL) == 0 && !again.invalid);
 	must(pp_world_input(w, &again, "one", &in, &e) == 0);
-	said = check_plan(&in);
+	said = check_plan(&in, w);
 	must(strcmp(said, plan) == 0);
 	pp_objects_free(&again);
 	pp_values_free(v);
@@ -107,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(pp_objects_add(&o, v, check_line, NULL) == 0);
 	must(pp_world_add(&w, v, check_line, NULL) == 0);
 	if (pp_world_input(&w, &o, "one", &in, &e) == 0) {
-		_cleanup_free_ char *text = check_plan(&in);
+		_cleanup_free_ char *text = check_plan(&in, &w);
 
 		check_again(&o, &w, text);
 	}

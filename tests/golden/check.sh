@@ -34,5 +34,6 @@ compare plan nodes-two "$PODPACE" plan --node two nodes.yaml
 compare plan nodes-twice "$PODPACE" plan nodes.yaml list.yaml
 compare plan nodes-none "$PODPACE" plan --node three nodes.yaml
 compare plan json "$PODPACE" plan -o json observe.yaml class-refused.yaml
+compare plan json-rules "$PODPACE" plan -o json rules-cgroups.yaml
 echo "1..$COUNT"
 exit "$FAILED"

@@ -196,11 +196,36 @@ static void test_lists(void)
 	ok(pp_cidrs_parse("", &c, &n, &e) == -EINVAL && !c, "an empty list: %s", e.msg);
 }
 
+static bool contains(const char *outer, const char *inner)
+{
+	struct pp_cidr a, b;
+
+	return !pp_cidr_parse(outer, &a, NULL) && !pp_cidr_parse(inner, &b, NULL) &&
+	       pp_cidr_contains(&a, &b);
+}
+
+static void test_contains(void)
+{
+	ok(contains("10.0.0.0/8", "10.1.0.0/16") && contains("10.0.0.0/8", "10.0.0.0/8"),
+	   "a part of it, and itself, are within");
+	ok(!contains("10.1.0.0/16", "10.0.0.0/8") && !contains("10.0.0.0/8", "11.0.0.0/16"),
+	   "what is larger, or elsewhere, is not");
+	ok(contains("10.0.0.0/9", "10.127.255.255") && !contains("10.0.0.0/9", "10.128.0.0"),
+	   "its last address is, the next is not");
+	ok(contains("0.0.0.0/0", "255.255.255.255") && contains("::/0", "2001:db8::/32"),
+	   "each family has all of its own");
+	ok(!contains("::/0", "10.0.0.0/8") && !contains("::/0", "0.0.0.0/0") &&
+		   !contains("0.0.0.0/0", "::/0") && !contains("0.0.0.0/0", "fd00::1"),
+	   "and none of the other");
+	ok(contains("fd00::1", "fd00::1") && !contains("fd00::1", "fd00::2"), "an address");
+}
+
 int main(void)
 {
 	test_good();
 	test_bad();
 	test_round_trips();
 	test_lists();
+	test_contains();
 	return done_testing();
 }

@@ -42,13 +42,20 @@ static void read_free(struct read *r)
 	pp_values_free(r->values);
 }
 
-static char *plan_text(const struct pp_plan *p)
+/* With what the pods of the world are to it. */
+static char *plan_text(const struct pp_plan *p, const struct pp_plan_input *in, struct pp_world *w)
 {
+	const struct pp_party_pod *pods = NULL;
+	struct pp_parties *parties = NULL;
 	char *text = NULL;
-	size_t len;
+	size_t len, n_pods = 0;
 	FILE *f = open_memstream(&text, &len);
 
 	pp_plan_print(f, p);
+	if (w && !pp_world_parties(w, &pods, &n_pods) &&
+	    !pp_parties_compile(p, in->namespaces, in->n_namespaces, pods, n_pods, &parties))
+		pp_parties_print(f, p, parties, pods, n_pods);
+	pp_parties_free(parties);
 	fclose(f);
 	return text;
 }
@@ -92,7 +99,7 @@ static char *compile(struct pp_world *w, const struct pp_objects *o, bool revers
 	}
 	if (pp_plan_compile(&in, &p))
 		return NULL;
-	text = plan_text(p);
+	text = plan_text(p, &in, w);
 	pp_plan_free(p);
 	return text;
 }
@@ -165,7 +172,11 @@ static void outlives(void)
 {
 	static const char text[] = "{apiVersion: podpace.io/v1alpha1, kind: BandwidthPolicy, "
 				   "metadata: {name: p, namespace: a}, "
-				   "spec: {podSelector: {}, egress: {ceil: 1M}}}\n---\n"
+				   "spec: {podSelector: {}, egress: {ceil: 1M, rules: [{name: r, "
+				   "ceil: 1M, ports: [{port: 1}], to: [{podSelector: {matchLabels:"
+				   " {app: db}}}, {namespaceSelector: {matchLabels: {x: y}}}, "
+				   "{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}]}]}}}\n"
+				   "---\n"
 				   "{apiVersion: v1, kind: Pod, metadata: {name: b, namespace: a, "
 				   "uid: u, annotations: {podpace.io/class: gold}}}";
 	struct pp_plan_input in = { 0 };
@@ -178,8 +189,13 @@ static void outlives(void)
 	ok(!pp_world_input(&r.world, &r.objects, NULL, &in, &e) && !pp_plan_compile(&in, &p),
 	   "compiles");
 	read_free(&r);
-	said = plan_text(p);
+	said = plan_text(p, NULL, NULL);
 	ok(strstr(said, "pod a/b: ceil 1M (BandwidthPolicy a/p)"), "a plan outlives its input");
+	ok(p->n_matches == 1 && p->matches[0]->n_peers == 3 && p->matches[0]->n_ports == 1 &&
+		   p->matches[0]->peers[0].except[0].addr[13] == 1 &&
+		   strcmp(p->matches[0]->peers[1].pods.first->value[0], "db") == 0 &&
+		   strcmp(p->matches[0]->peers[2].namespaces.first->value[0], "y") == 0,
+	   "with the peers of its rules");
 	ok(pp_plan_find(p, "a", "b", "u") && !pp_plan_find(p, "a", "b", "v") &&
 		   !pp_plan_find(p, NULL, "b", "u"),
 	   "a subject is found by all of its name");

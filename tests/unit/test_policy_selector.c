@@ -37,6 +37,26 @@ static void selects(const char *selector, bool with, bool without)
 	pp_values_free(v);
 }
 
+/* What the selector of a policy is as text. */
+static void reads(const char *selector, const char *want)
+{
+	static const char before[] = "{apiVersion: podpace.io/v1alpha1, kind: BandwidthPolicy, "
+				     "metadata: {name: a}, spec: {class: gold, podSelector: ";
+	struct pp_objects o = PP_OBJECTS_INIT(o);
+	_cleanup_free_ char *said = NULL;
+	struct pp_values *v = NULL;
+	struct pp_err e = { "" };
+	char text[500];
+
+	snprintf(text, sizeof(text), "%s%s}}", before, selector);
+	if (!pp_values_parse("test", text, strlen(text), &v, &e) &&
+	    !pp_objects_add(&o, v, say, NULL))
+		said = pp_selector_format(&o.first->pods);
+	is_str(said, want, "%s is %s", selector, want);
+	pp_objects_free(&o);
+	pp_values_free(v);
+}
+
 int main(void)
 {
 	const struct pp_selector absent = { 0 };
@@ -58,5 +78,18 @@ int main(void)
 	selects("{matchLabels: {app: web}, matchExpressions: [{key: track, operator: NotIn, "
 		"values: [canary]}]}",
 		true, false);
+	reads("{}", "");
+	reads("{matchLabels: {b: c, a: d}}", "a=d,b=c");
+	reads("{matchLabels: {a: ''}}", "a=");
+	reads("{matchExpressions: [{key: a, operator: In, values: [c, b, c]}]}", "a in (b,c)");
+	reads("{matchExpressions: [{key: a, operator: In, values: [b, b]}]}", "a=b");
+	reads("{matchExpressions: [{key: a, operator: In, values: [b, '']}]}", "a in (,b)");
+	reads("{matchExpressions: [{key: a, operator: NotIn, values: [b]}]}", "a!=b");
+	reads("{matchExpressions: [{key: a, operator: NotIn, values: [c, b]}]}", "a notin (b,c)");
+	reads("{matchExpressions: [{key: x.io/b, operator: Exists}, {key: a, operator: "
+	      "DoesNotExist}, {key: x.io/b, operator: Exists}]}",
+	      "!a,x.io/b");
+	reads("{matchLabels: {a: b}, matchExpressions: [{key: a, operator: In, values: [b]}]}",
+	      "a=b");
 	return done_testing();
 }
