@@ -43,7 +43,7 @@ unpack() {
 	[ -d "$dir" ] || die "cannot get $2 $3"
 	rm -rf "${WORK:?}/$1"
 	cp -r --no-preserve=mode "$dir" "$WORK/$1"
-	cd "$WORK/$1"
+	cd "$WORK/$1" || die "no $WORK/$1"
 	go mod edit -json |
 		jq -r '.Replace // [] | .[] | select(.New.Version == null) | .Old.Path' |
 		while read -r path; do
