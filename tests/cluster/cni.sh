@@ -115,15 +115,16 @@ tenant() {
 }
 
 one() {
-	local begin=$SECONDS
+	local begin=$SECONDS cni
+	cni=$(network)
 	agent_deploy
 	start_pods
-	sends "$1"
-	receives "$1"
-	services "$1"
-	tenant "$1"
+	sends "$cni"
+	receives "$cni"
+	services "$cni"
+	tenant "$cni"
 	pod_delete a b c d h
-	diag "$1: $((SECONDS - begin)) s"
+	diag "$cni: $((SECONDS - begin)) s"
 }
 
 # shellcheck disable=SC2086	# words
