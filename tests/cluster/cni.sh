@@ -34,7 +34,7 @@ start_pods() {
 # learn FROM TO: under an overlay a pod finds out by a loss that the way to another node takes less
 # than its own network does. What it sends again is counted after that.
 learn() {
-	[ "$(network)" != overlay ] || traffic_between "$1" "$2" 1
+	[ "$(network)" != overlay ] || traffic_between "$1" "$2" 1 --flows 1
 }
 
 sends() {
