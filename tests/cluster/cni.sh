@@ -72,6 +72,25 @@ services() {
 		"$(pod_metric unheard_packets_total b ingress)" 0
 }
 
+# The network's own daemon ends and comes back, under load, where no packet goes through it.
+restarted() {
+	local begin end daemon
+	case $1 in
+	flannel) daemon=flanneld ;;
+	cilium*) daemon=cilium ;;
+	*) return 0 ;;
+	esac
+	run_start r a c 20 --flows 4
+	sleep 2
+	begin=$(moment)
+	cluster restart "$daemon" 1
+	sleep 2
+	end=$(moment)
+	run_stop r
+	is_share "$1, $daemon restarted, 4 flows" "$(run_rate r "$begin" "$end - 0.1")" 100M
+	is "$1, $daemon restarted: sent again" "$(sent_again "$LAB_TMP/r-send.json")" 0
+}
+
 tenant_limit() {
 	metric 1 "podpace_limit_bytes_per_second{limit=\"tenant acme\",direction=\"$1\""
 }
@@ -122,6 +141,7 @@ one() {
 	sends "$cni"
 	receives "$cni"
 	services "$cni"
+	restarted "$cni"
 	tenant "$cni"
 	pod_delete a b c d h
 	diag "$cni: $((SECONDS - begin)) s"

@@ -32,7 +32,7 @@ pool() {
 	echo "\"type\": \"host-local\", \"subnet\": \"$(pod_net "$1")\", \"routes\": [{\"dst\": \"0.0.0.0/0\"}]"
 }
 
-# write_cni NODE PLUGIN POOL: a standard plugin. In one write to where it belongs: containerd does
+# write_cni NODE PLUGIN POOL: a standard plugin, and host ports. In one write to where it belongs: containerd does
 # not look at a file that was moved there.
 write_cni() {
 	(ppc_become "$1" tools sh -c 'cat >/etc/cni/net.d/10-lab.conflist') <<-END

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A network between the lab's nodes in user space, as Weave Net's without its kernel part: IPv4
- * packets that the node routes to a tun device travel in UDP, one in each datagram, to the node that
- * has their destination, and there leave its tun device.
+ * packets that the node routes to a tun device travel in UDP, one in each datagram, to the node
+ * that has their destination, and there leave its tun device.
  *
  *   overlay DEVICE PORT PREFIX=NODE...     overlay wire0 6783 10.97.1.0/24=10.99.0.12
  *
- * The device is made by the caller, who also gives it its MTU: headers of 28 bytes are added to each
- * packet. Packets to elsewhere are dropped. Nothing is fragmented, batched or encrypted.
+ * The device is made by the caller, who also gives it its MTU: headers of 28 bytes are added to
+ * each packet. Packets to elsewhere are dropped. Nothing is fragmented, batched or encrypted.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
