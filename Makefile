@@ -74,6 +74,9 @@ $(B)/.deps: tools/deps
 $(B)/traffic: $(wildcard tests/traffic/*.c tests/traffic/*.h) $(B)/.deps
 	$(CC) -std=gnu17 -O2 -g $(WARN) -o $@ tests/traffic/*.c -ljansson -lpthread
 
+$(B)/overlay: tests/cluster/overlay.c $(B)/.deps
+	$(CC) -std=gnu17 -O2 -g $(WARN) -o $@ $<
+
 $(B)/tests/unit/%: tests/unit/%.c tests/tap.h $(BASE_SRCS) $(wildcard src/*/*.h) src/kernel/cgroup.c $(B)/.deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(WARN) $(SANITIZE) -Isrc -Itests -o $@ $< $(BASE_SRCS) src/kernel/cgroup.c -ljansson
@@ -193,7 +196,7 @@ test: all lint $(LAYERS:%=build-%)
 	tests/run $(LAYERS)
 
 # the programs are built once, outside the tree; CLUSTER are options, such as --cni flannel
-cluster: $(B)/podpace $(B)/traffic $(B)/podpace-image.tar
+cluster: $(B)/podpace $(B)/traffic $(B)/overlay $(B)/podpace-image.tar
 	tests/cluster/build
 	tests/cluster/cluster up $(CLUSTER)
 	tests/cluster/cluster import $(B)/podpace-image.tar
@@ -210,7 +213,7 @@ $(B)/podpace-image.tar: $(B)/podpace deploy/image
 # the agent's container image, as an OCI archive
 image: $(B)/podpace-image.tar
 
-test-cluster: $(B)/podpace $(B)/traffic $(B)/tests/follow $(B)/tests/tell $(B)/podpace-image.tar
+test-cluster: $(B)/podpace $(B)/traffic $(B)/overlay $(B)/tests/follow $(B)/tests/tell $(B)/podpace-image.tar
 	tests/cluster/build
 	tests/run cluster
 

@@ -49,6 +49,7 @@ make_certificates() {
 	account manager /CN=system:kube-controller-manager
 	account scheduler /CN=system:kube-scheduler
 	account flannel /O=system:masters/CN=flannel
+	account cilium /O=system:masters/CN=cilium
 	account proxy /CN=system:kube-proxy
 	for ((node = 1; node <= NODES; node++)); do
 		account "n$node" "/O=system:nodes/CN=system:node:n$node" \
@@ -74,7 +75,8 @@ make_fabric() {
 launch_control() {
 	local name=$1
 	shift
-	launch "control/$name" nsenter --net="/run/netns/$PPC_NS-cp" "$PPC_RUN/bin/$name" "$@"
+	launch "control/$name" nsenter --net="/run/netns/$PPC_NS-cp" \
+		env PATH="$PPC_PATH:$PATH" "$name" "$@"
 }
 
 start_etcd() {

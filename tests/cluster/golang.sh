@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# The Go compiler for tests/cluster/build: $GO_WANTED or later. A Go of 1.21 or later gets it by
+# The Go compiler for the lab's builds: $GO_WANTED or later. A Go of 1.21 or later gets it by
 # itself. An older one, as of Debian 12, downloads the same module, but knows nothing of toolchains:
-# its files are put to use here. To be sourced by tests/cluster/build.
+# its files are put to use here. To be sourced by tests/cluster/modules.sh.
 
 # version_at_least HAVE WANTED
 version_at_least() {

@@ -37,8 +37,9 @@
 #   share NAME a b LIMIT [OPTIONS]
 #                           what arrives at b, of the limit, and that nothing was lost
 #   each_cni NAME FUNCTION [CNI...]
-#                           the test: on the cluster that is up, or on one of each CNI (default
-#                           bridge flannel)
+#                           the test: on the cluster that is up, or on one of each CNI, of
+#                           $PPC_NETWORKS (default bridge flannel)
+#   network                 the CNI of the cluster that is up
 #
 # tests/lab.sh has TAP, lab_defer, $LAB_TMP. Pods that a test started are deleted at its end.
 
@@ -234,9 +235,19 @@ service_start() {
 	END
 	lab_defer "k delete service '$name' --ignore-not-found >/dev/null 2>&1"
 	for node in 1 2; do
-		becomes "service $name: node $node has it" 10 1 eval "cluster node $node iptables-save -t nat |
-			grep -c -- '-d $(service_ip "$name")/32 .* --dport $last -j KUBE-SVC'"
+		becomes "service $name: node $node has it" 10 1 node_serves "$node" "$(service_ip "$name")" "$last"
 	done
+}
+
+# How many translations of ADDRESS PORT node $1 has that lead to a pod: kube-proxy's, or Cilium's,
+# whose pods do not ask kube-proxy.
+node_serves() {
+	case $(network) in
+	cilium*) cluster node "$1" "$PPC_RUN/cilium/bin/cilium-dbg" service list |
+		grep -c "[ 	]$2:$3/TCP .*(active)" ;;
+	*) cluster node "$1" iptables-save -t nat |
+		grep -c -- "-d $2/32 .* --dport $3 -j KUBE-SVC" ;;
+	esac
 }
 
 service_ip() {
@@ -308,6 +319,10 @@ share() {
 	traffic_between "$from" "$to" 6 "$@"
 	is_share "$name" "$(jq '.wire.rate_bps | floor' "$LAB_RECEIVE")" "$limit" 95 101
 	is "$name: sent again" "$(sent_again "$LAB_SEND")" 0
+}
+
+network() {
+	sed -n 's/^CNI=\([^ ]*\).*/\1/p' "$PPC_RUN/settings"
 }
 
 each_cni() {

@@ -10,13 +10,15 @@
 PPC_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PPC_LAB=${PPC_LAB:-}
 PPC_NS=ppc${PPC_LAB}
-PPC_RUN=/run/podpace-cluster${PPC_LAB:+-$PPC_LAB}	# bin, pki, etc, log; also the path of these inside a node
+PPC_RUN=/run/podpace-cluster${PPC_LAB:+-$PPC_LAB}	# bin, cilium, pki, etc, log; also the path of these inside a node
+PPC_PATH=$PPC_RUN/bin:$PPC_RUN/cilium/bin:$PPC_RUN/cilium/llvm:$LAB_BIN	# where the lab's daemons are
 PPC_CG=$LAB_CGROUP2/ppc-cluster${PPC_LAB:+-$PPC_LAB}	# up, tools, control/DAEMON, nN/{hold,tools,system/DAEMON,kubepods}
 PPC_FABRIC=10.99.0	# the network between control plane (.1) and nodes (.11, .12, ...)
 PPC_POD_NET=10.97.0.0/16
 PPC_SERVICE_NET=10.98.0.0/16
 PPC_API_SERVICE=10.98.0.1	# the first of it: what pods get as KUBERNETES_SERVICE_HOST
 PPC_MAX_NODES=9
+PPC_NETWORKS='bridge flannel ptp macvlan overlay cilium cilium-kpr'	# see networks.sh
 PPC_IMAGE=localhost/podpace/test:1
 PPC_PAUSE_IMAGE=localhost/podpace/pause:1
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# The lab's nodes: namespaces, containerd, kubelet, and the network between pods. To be sourced by
+# The lab's nodes: namespaces, containerd, kubelet, kube-proxy. To be sourced by
 # tests/cluster/cluster.
 
 # --- birth
@@ -53,7 +53,7 @@ write_containerd() {
 		restrict_oom_score_adj = true
 
 		[plugins.'io.containerd.cri.v1.runtime'.cni]
-		bin_dirs = ["$PPC_RUN/bin"]
+		bin_dirs = ["$PPC_RUN/bin", "$PPC_RUN/cilium/bin"]
 		conf_dir = "/etc/cni/net.d"
 
 		[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
@@ -76,7 +76,7 @@ launch_node() {
 	shift 2
 	launch "n$node/system/$name" nsenter --target "$(ppc_holder "$node")" \
 		--mount --uts --net --cgroup \
-		env PATH="$PPC_RUN/bin:$PATH" NODE_NAME="n$node" "$PPC_RUN/bin/$name" "$@"
+		env PATH="$PPC_PATH:$PATH" NODE_NAME="n$node" "$name" "$@"
 }
 
 start_containerd() {
@@ -136,80 +136,13 @@ kubelet_answers() {
 # Addresses of services become those of pods, by the machine's iptables in the node's network. What
 # it would write for the whole machine (conntrack's size) is left as it is.
 start_proxy() {
+	local options=()
+	[ "$CNI" != macvlan ] || options=(--masquerade-all)	# see connect_macvlan
 	launch_node "$1" kube-proxy --kubeconfig "$PPC_RUN/pki/proxy.conf" \
 		--hostname-override "n$1" --proxy-mode iptables --cluster-cidr "$PPC_POD_NET" \
 		--iptables-localhost-nodeports=false --conntrack-max-per-core 0 \
-		--conntrack-tcp-timeout-established 0 --conntrack-tcp-timeout-close-wait 0
-}
-
-# --- the pods' network
-
-pod_net() {
-	(ppc_become_kubectl get node "n$1" -o 'jsonpath={.spec.podCIDR}' 2>/dev/null)
-}
-
-has_pod_net() {
-	[ -n "$(pod_net "$1")" ]
-}
-
-# write_cni NODE [MTU]: the standard bridge plugin, with the addresses that Kubernetes gave the node.
-# In one write to where it belongs: containerd does not look at a file that was moved there.
-write_cni() {
-	local node=$1 mtu=${2:-1500}
-	(ppc_become "$node" tools sh -c 'cat >/etc/cni/net.d/10-lab.conflist') <<-END
-		{
-			"cniVersion": "1.0.0",
-			"name": "lab",
-			"plugins": [
-				{
-					"type": "bridge", "bridge": "cni0", "mtu": $mtu,
-					"isGateway": true, "hairpinMode": true,
-					"ipam": {
-						"type": "host-local", "subnet": "$(pod_net "$node")",
-						"routes": [{"dst": "0.0.0.0/0"}]
-					}
-				},
-				{"type": "portmap", "capabilities": {"portMappings": true}}
-			]
-		}
-	END
-}
-
-# Pods and control plane reach each other through the node, with either plugin.
-route_control() {
-	ip -n "$PPC_NS-cp" route replace "$(pod_net "$1")" via "$(ppc_address "$1")"
-}
-
-connect_bridge() {
-	local node=$1 other
-	for ((other = 1; other <= NODES; other++)); do
-		[ "$other" = "$node" ] ||
-			ip -n "$PPC_NS-n$other" route replace "$(pod_net "$node")" via "$(ppc_address "$node")"
-	done
-	write_cni "$node"
-}
-
-start_flanneld() {
-	launch_node "$1" flanneld -kube-subnet-mgr -kubeconfig-file "$PPC_RUN/pki/flannel.conf" \
-		-net-config-path "$PPC_RUN/etc/flannel.json" -iface eth0 \
-		-ip-masq=false -iptables-forward-rules=false
-}
-
-# What flanneld found out, of node $1: FLANNEL_MTU
-flannel_mtu() {
-	(ppc_become "$1" tools sed -n 's/^FLANNEL_MTU=//p' /run/flannel/subnet.env 2>/dev/null)
-}
-
-has_flannel_mtu() {
-	[ -n "$(flannel_mtu "$1")" ]
-}
-
-connect_flannel() {
-	echo "{\"Network\": \"$PPC_POD_NET\", \"Backend\": {\"Type\": \"vxlan\"}}" \
-		>"$PPC_RUN/etc/flannel.json"
-	start_flanneld "$1"
-	await 30 "Flannel on node $1" has_flannel_mtu "$1"
-	write_cni "$1" "$(flannel_mtu "$1")"
+		--conntrack-tcp-timeout-established 0 --conntrack-tcp-timeout-close-wait 0 \
+		"${options[@]}"
 }
 
 nodes_are_ready() {
@@ -256,8 +189,8 @@ start_nodes() {
 	for ((node = 1; node <= NODES; node++)); do
 		await 60 "the registration of node $node" has_pod_net "$node"
 		route_control "$node"
-		"connect_$CNI" "$node"
-		start_proxy "$node"
+		"connect_${CNI%-kpr}" "$node"
+		[ "$CNI" = cilium-kpr ] || start_proxy "$node"
 	done
 	await 90 'all nodes being ready' nodes_are_ready
 }
