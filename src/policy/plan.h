@@ -9,8 +9,8 @@
 /* Limits beside the tree, of one subject and direction; more are reported, and not in force. */
 #define PP_PLAN_CAPS 2
 /*
- * Pipes on one connection's way: those of both trees come first, then caps. Rules have what room
- * they leave: how many match a connection is known when there is one.
+ * Pipes on one connection's way without rules: those of both trees come first, then caps. Rules
+ * have 4 places more: how many match a connection is known when there is one.
  */
 #define PP_PLAN_PATH 8
 /* Rules of one subject and direction; more are reported, and not in force. */

@@ -95,29 +95,11 @@ static bool is_covered(const struct pp_plan_member *m, const struct pp_plan_ruli
 	return false;
 }
 
-/* Pipes that are there before rules. */
-static size_t room_for_rules(const struct pp_build *b, const struct pp_plan_member *m,
-			     enum pp_way way)
-{
-	size_t room = pp_plan_room(b, m, way);
-
-	for (int i = 0; i < PP_PLAN_CAPS; i++)
-		room -= m->cap[way][i] && room;
-	return room;
-}
-
 static void give(struct pp_build *b, struct pp_plan_member *m, struct pp_plan_ruling *x,
 		 enum pp_way way, struct pp_plan_rule rules[static PP_PLAN_RULES], size_t *n)
 {
 	if (is_covered(m, x, way))
 		return;
-	if (!room_for_rules(b, m, way)) {
-		pp_plan_remark(b, x->item, m,
-			       "%s: rule %s: not in force; valid are %d limits on one way, and "
-			       "there are as many without rules",
-			       pp_plan_way[way], x->spec->name, PP_PLAN_PATH);
-		return;
-	}
 	if (*n == PP_PLAN_RULES) {
 		pp_plan_remark(b, x->item, m,
 			       "%s: rule %s: not in force; valid are %d rules of a subject",
