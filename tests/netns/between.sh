@@ -107,6 +107,37 @@ LAB_RECEIVE_OPTIONS='--from 0.5' lab_traffic web other 3 --udp 100M
 is_share "datagrams to another" "$(jq '.udp.rate_bps | floor' "$LAB_RECEIVE")" 100M 97 101
 unlimit web
 
+# The same by objects, of which one has a pipe for each pair.
+cat >"$LAB_TMP/rules.yaml" <<-END
+	apiVersion: podpace.io/v1alpha1
+	kind: ClusterBandwidthPolicy
+	metadata: {name: web}
+	spec:
+	  subject: {cgroups: ["$(lab_cgroup web)"]}
+	  egress:
+	    rules:
+	    - {name: database, to: [{ipBlock: {cidr: $(lab_v4 db)/32}}], ceil: 50M}
+	    - name: others
+	      to: [{ipBlock: {cidr: 10.77.0.0/24, except: [$(lab_v4 db)/32]}}]
+	      per: Pair
+	      ceil: 30M
+END
+pp apply "$LAB_TMP/rules.yaml" >/dev/null
+sent "by an object, to a block" web db 50M --flows 2
+sent "by an object, to another: a pair" web other 30M --flows 2
+lab_address() { lab_v4 "$1"; }
+run_start other web other 4 --flows 2
+run_start net web net 4 --flows 2
+sleep 3.6
+end=$(moment)
+run_stop other
+run_stop net
+is_share "two pairs at once, one" "$(run_rate other "$end - 2" "$end - 0.1")" 30M 97 101
+is_share "two pairs at once, the other" "$(run_rate net "$end - 2" "$end - 0.1")" 30M 97 101
+is "status has the rules" "$(pp status -o json | jq -r '[.limits[].peer] | sort | join("; ")')" \
+	"10.77.0.0/24 except $(lab_v4 db)/32; $(lab_v4 db)/32"
+pp unlimit "$(lab_cgroup web)"
+
 is_refused "no peer" 1 'prefix.*internet' to web 50M nowhere
 is_refused "host bits" 1 '10\.0\.0\.1/8' to web 50M 10.0.0.1/8
 is_refused "no rate" 2 'to needs --egress RATE' pp limit "$(lab_cgroup web)" --ingress 5M --to 10.0.0.0/8
