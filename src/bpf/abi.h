@@ -8,7 +8,7 @@
 #include <linux/types.h>
 
 /* Part of the pin path: programs and commands that disagree on this file never meet. */
-#define PP_ABI 8
+#define PP_ABI 9
 
 enum pp_limits {
 	/* that user space makes: 1000 pods, two directions, tenants, rules; 0 is never used */

@@ -19,7 +19,7 @@ struct party {
 	__u32 group;
 	__u16 port; /* that the packets go to, host order */
 	__u8 protocol;
-	__u8 pad;
+	__u8 turns; /* bits of enum pp_path_rules: the next packet's may be another */
 };
 
 static __always_inline struct pp_local local_of_pod(__u64 identity)

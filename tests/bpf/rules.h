@@ -14,9 +14,11 @@
 
 /* As maps.h has it: the beginning of a socket's record. */
 struct rules_path {
-	uint64_t gen, identity;
+	uint64_t gen, identity, vt;
 	uint32_t n;
-	uint16_t local, parents, near, all, rules, port;
+	uint16_t local, parents, near, all;
+	uint8_t rules, common;
+	uint16_t port;
 	uint8_t peer[16];
 	uint32_t pipe[PP_MAX_PATH];
 };

@@ -380,6 +380,50 @@ static void test_pairs_gone(const char *name)
 	close(fd);
 }
 
+/*
+ * One socket of many peers, each of which it sends so many bytes/s for so long. What they may have
+ * is none of each other's matter. Returns how long it took, ns.
+ */
+static uint64_t send_in_turn(int peers, uint64_t rate, uint64_t each, uint64_t ns)
+{
+	enum { SIZE = 1000 };
+	uint64_t begin, now;
+	int fd = make_socket(SOCK_DGRAM);
+
+	begin_pairs(rate);
+	begin = now = rig_now();
+	for (uint64_t i = 0; now - begin < ns; i++) {
+		send_to(fd, 2 + i % (uint64_t)peers, SIZE);
+		while (now - begin < (i + 1) * SIZE * PP_NSEC / each / (uint64_t)peers) {
+			wire_poll(&wire, 0);
+			now = rig_now();
+		}
+	}
+	close(fd);
+	return now - begin;
+}
+
+static void test_pairs_in_turn(const char *name)
+{
+	const uint64_t rate = 5000000;
+	uint64_t refused = 0, ns;
+
+	send_in_turn(4, rate, rate / 2, PP_NSEC / 2);
+	for (int i = 0; i < 4; i++)
+		refused += all_refused(&rig.pipe[rules_pair_of(1, neighbour(2 + i))]);
+	is_u64(refused, 0, "%s: four peers, half the rate each: none is refused", name);
+	ns = send_in_turn(2, rate, 2 * rate, PP_NSEC / 2);
+	for (int i = 0; i < 2; i++) {
+		const struct pp_pipe *p = &rig.pipe[rules_pair_of(1, neighbour(2 + i))];
+		uint64_t share = p->bytes * 100 / (rate * (ns / PP_USEC) / 1000000);
+
+		/* a burst and what an epoch begins with beside */
+		ok(share >= 70 && share <= 110, "%s: twice the rate: %" PRIu64 "%% of it", name,
+		   share);
+		ok(p->refused[PP_REFUSED_SHARE] > 0, "%s: twice the rate: it is its share", name);
+	}
+}
+
 /* --- a cgroup that goes */
 
 static void test_rmdir(void)
@@ -435,6 +479,7 @@ static int tests(void)
 		test_pair_identity(name);
 		test_pairs_full(name);
 		test_pairs_gone(name);
+		test_pairs_in_turn(name);
 	}
 	test_rmdir();
 	return done_testing();
