@@ -149,8 +149,9 @@ struct pp_pipe {
 	__u8 peer[16]; /* of a pair's, as pp_local */
 
 	/*
-	 * of a rule's or a pair's, written by the programs: what sockets that have another peer with
-	 * each packet did in it, all as one flow, while they are with another; and their clock, ns
+	 * of a rule's or a pair's, written by the programs: what sockets that have another peer
+	 * with each packet did in it, all as one flow, while they are with another; and their
+	 * clock, ns
 	 */
 	struct pp_share turns;
 	__u64 turns_vt;

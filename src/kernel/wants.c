@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// All that an agent wants in the kernel, made true at once. In this order: whom rules are for, pipes,
-// members of those of many, slots, other members; then what is left over goes. So a slot never leads to a pipe that
-// is not ready, and a pipe goes when nothing leads to it.
+// All that an agent wants in the kernel, made true at once. In this order: whom rules are for,
+// pipes, members of those of many, slots, other members; then what is left over goes. So a slot
+// never leads to a pipe that is not ready, and a pipe goes when nothing leads to it.
 #include <bpf/bpf.h>
 
 #include "base/base.h"
