@@ -88,7 +88,8 @@ static void want_matches(struct apply *a)
 	w->why_parties[0] = '\0';
 	if (!r && w->parties)
 		r = pp_parties_set(a->d, w->parties, index, w->n_matches, w->thorough);
-	if (r > 0)
+	/* of what did not fit all, some may have changed */
+	if (r)
 		pp_paths_changed(a->d);
 	else if (r)
 		snprintf(w->why_parties, sizeof(w->why_parties), "%s",
