@@ -109,8 +109,12 @@ static enum pp_pipe_kind kind_of(const struct pp_want *w)
 /* Its rule may be towards others now. */
 static void set_match(struct apply *a, struct pp_pipe *p, const struct pp_want *w)
 {
+	bool changed = p->kind != kind_of(w);
+
 	p->of = w->match == PP_NOTHING ? 0 : a->w->matches[w->match].index;
 	__atomic_store_n(&p->kind, kind_of(w), __ATOMIC_SEQ_CST);
+	if (changed)
+		pp_paths_changed(a->d);
 }
 
 static void begin_pipe(struct apply *a, uint32_t k, const struct pp_want *w)
