@@ -390,8 +390,8 @@ static size_t count_rest(const struct apply *a)
 	for (size_t i = 0; i < a->n_known; i++) {
 		const struct pp_pipe *p = &a->d->pipes[a->known[i].pipe];
 
-		/* of a cgroup that is gone there are no sockets, or few */
-		n += !a->known[i].wanted && p->rate && p->kind == PP_KIND_LIMIT;
+		/* of a cgroup that is gone there are no sockets, or few; a ledger never had any */
+		n += !a->known[i].wanted && p->rate && p->kind != PP_KIND_LEDGER;
 	}
 	return n;
 }
