@@ -91,7 +91,7 @@ static void want_matches(struct apply *a)
 	/* of what did not fit all, some may have changed */
 	if (r)
 		pp_paths_changed(a->d);
-	else if (r)
+	if (r < 0)
 		snprintf(w->why_parties, sizeof(w->why_parties), "%s",
 			 r == -ENOSPC ? "more addresses and identities of peers than fit"
 				      : strerror(-r));
@@ -106,7 +106,7 @@ static enum pp_pipe_kind kind_of(const struct pp_want *w)
 	return w->pairs ? PP_KIND_PAIRS : PP_KIND_RULE;
 }
 
-/* Its rule may be towards others now. */
+/* Its rule may be towards others now, which its slot says too; or each of them may have its own. */
 static void set_match(struct apply *a, struct pp_pipe *p, const struct pp_want *w)
 {
 	bool changed = p->kind != kind_of(w);
@@ -425,6 +425,9 @@ int pp_wants_apply(struct pp_datapath *d, struct pp_wants *w, struct pp_err *e)
 			r = clear_slots(&a);
 		if (!r)
 			remove_rest(&a);
+		/* pairs of the rules among them */
+		if (!r && gone)
+			w->more |= pp_pairs_sweep(d);
 		if (!r)
 			pp_matches_collect(d);
 	}
