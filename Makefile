@@ -145,7 +145,7 @@ $(B)/tests/bpf/%: tests/bpf/%.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h test
 
 # user space's side of the maps: no rig, but the files that write them
 KERNEL_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard src/base/*.c src/kernel/*.c))
-$(B)/tests/bpf/test_slots $(B)/tests/bpf/test_wants: $(B)/tests/bpf/%: tests/bpf/%.c $(KERNEL_OBJS) tests/tap.h
+$(B)/tests/bpf/test_slots $(B)/tests/bpf/test_wants $(B)/tests/bpf/test_parties: $(B)/tests/bpf/%: tests/bpf/%.c $(KERNEL_OBJS) tests/tap.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(KERNEL_OBJS) $(LDLIBS)
 

@@ -69,6 +69,8 @@ static json_t *make_entry(const struct pp_report_object *o)
 			      o->name, "generation", (json_int_t)o->generation, "pods",
 			      (json_int_t)o->pods, "enforced", (json_int_t)o->enforced);
 
+	if (o->peers)
+		json_object_set_new(e, "peers", json_integer((json_int_t)o->peers));
 	if (o->namespace)
 		json_object_set_new(e, "namespace", json_string(o->namespace));
 	if (!o->problem)

@@ -28,6 +28,7 @@ struct pp_report_object {
 	 */
 	const char *reason;
 	bool applies; /* also without pods: to the node's uplink, or to cgroups */
+	size_t peers; /* that its rules match, in the cluster; 0 for what has none */
 };
 
 struct pp_report_times {

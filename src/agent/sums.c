@@ -18,7 +18,7 @@ struct pp_sums_entry {
 	struct pp_sums_object *object;
 	struct text *problem, *reason; /* NULL: none */
 	int64_t generation;
-	uint32_t pods, enforced;
+	uint32_t pods, enforced, peers;
 };
 
 struct pp_sums_node {
@@ -53,10 +53,8 @@ static struct text *take_text(struct pp_sums *s, const char *text)
 			return NULL;
 		memcpy(t->text, text, strlen(text) + 1);
 		t->item.key = t->text;
-		if (pp_table_add(&s->texts, &t->item)) {
-			free(t);
-			return NULL;
-		}
+		if (pp_table_add(&s->texts, &t->item))
+			return free(t), NULL;
 	}
 	t->uses++;
 	return t;
@@ -141,7 +139,8 @@ static const json_t *find_ready(const json_t *status)
 static bool same_status(const struct pp_sums_status *a, const struct pp_sums_status *b)
 {
 	return a->generation == b->generation && a->pods == b->pods && a->nodes == b->nodes &&
-	       strcmp(a->ready, b->ready) == 0 && strcmp(a->reason, b->reason) == 0 &&
+	       a->peers == b->peers && strcmp(a->ready, b->ready) == 0 &&
+	       strcmp(a->reason, b->reason) == 0 &&
 	       strcmp(a->message ?: "", b->message ?: "") == 0;
 }
 
@@ -152,6 +151,7 @@ static int read_status(struct pp_sums_object *o, const json_t *status)
 		.generation = json_integer_value(json_object_get(status, "observedGeneration")),
 		.pods = (uint64_t)json_integer_value(json_object_get(status, "pods")),
 		.nodes = (uint64_t)json_integer_value(json_object_get(status, "nodes")),
+		.peers = (uint64_t)json_integer_value(json_object_get(status, "peers")),
 		.message = strdup(text_of(ready, "message")),
 	};
 
@@ -260,6 +260,7 @@ static int add_entry(struct pp_sums *s, struct pp_sums_node *node, const json_t 
 	e->generation = json_integer_value(json_object_get(from, "generation"));
 	e->pods = number_of(from, "pods");
 	e->enforced = number_of(from, "enforced");
+	e->peers = number_of(from, "peers");
 	e->problem = take_text(s, *problem ? problem : NULL);
 	e->reason = take_text(s, *reason ? reason : NULL);
 	return 0;
@@ -315,6 +316,8 @@ static void add_to(struct pp_sums_object *o, const struct pp_sums_node *node,
 {
 	o->nodes++;
 	o->pods += e->pods;
+	/* each node sees the whole cluster, some a little later than others */
+	o->peers = e->peers > o->peers ? e->peers : o->peers;
 	if (e->generation != o->generation) {
 		o->late++;
 		if (is_before(node, o->late_node))
@@ -335,7 +338,7 @@ static void add_up(struct pp_sums *s)
 	for (i = pp_table_next(&s->objects, NULL); i; i = pp_table_next(&s->objects, i)) {
 		struct pp_sums_object *o = AS(struct pp_sums_object, i);
 
-		o->pods = 0;
+		o->pods = o->peers = 0;
 		o->nodes = o->bad = o->late = 0;
 		o->bad_node = o->late_node = NULL;
 		o->bad_entry = NULL;
@@ -382,14 +385,13 @@ static char *late_message(const struct pp_sums_object *o)
 	char *text;
 
 	return asprintf(&text, "node %s has not taken up generation %lld yet", o->late_node->name,
-			(long long)o->generation) < 0
-		       ? NULL
-		       : text;
+			(long long)o->generation) < 0 ? NULL : text;
 }
 
 static int word(const struct pp_sums *s, struct pp_sums_object *o)
 {
-	struct pp_sums_status want = { o->generation, o->pods, o->nodes, "True", "InForce", NULL };
+	struct pp_sums_status want = { o->generation, o->pods,   o->nodes, o->peers,
+				       "True",        "InForce", NULL };
 
 	if (o->bad) {
 		snprintf(want.ready, sizeof(want.ready), "False");
@@ -461,12 +463,16 @@ char *pp_sums_patch(const struct pp_sums_object *o, const char *now)
 {
 	const struct pp_sums_status *w = &o->want;
 	bool same = strcmp(w->ready, o->have.ready) == 0 && o->transition[0];
+	/* a merge patch takes away what is null (RFC 7396) */
+	json_t *none = o->have.peers ? json_null() : NULL;
+	json_t *peers = w->peers ? json_integer((json_int_t)w->peers) : none;
 	json_t *patch = json_pack(
-		"{s:{s:I, s:I, s:I, s:[{s:s, s:s, s:s, s:s, s:s, s:I}]}}", "status",
+		"{s:{s:I, s:I, s:I, s:o*, s:[{s:s, s:s, s:s, s:s, s:s, s:I}]}}", "status",
 		"observedGeneration", (json_int_t)w->generation, "pods", (json_int_t)w->pods,
-		"nodes", (json_int_t)w->nodes, "conditions", "type", "Ready", "status", w->ready,
-		"reason", w->reason, "message", w->message, "lastTransitionTime",
-		same ? o->transition : now, "observedGeneration", (json_int_t)w->generation);
+		"nodes", (json_int_t)w->nodes, "peers", peers, "conditions", "type", "Ready",
+		"status", w->ready, "reason", w->reason, "message", w->message,
+		"lastTransitionTime", same ? o->transition : now, "observedGeneration",
+		(json_int_t)w->generation);
 	char *text = patch ? json_dumps(patch, JSON_COMPACT) : NULL;
 
 	json_decref(patch);

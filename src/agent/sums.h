@@ -2,7 +2,7 @@
 // What the nodes say of podpace's objects, summed up: the status that each object ought to have.
 // No I/O, no clock.
 //
-// For each node its entries are kept, 40 bytes each; texts of problems, which many nodes share, are
+// For each node its entries are kept, 48 bytes each; texts of problems, which many nodes share, are
 // kept once. A change is noted; pp_sums_count() goes over all entries, of all nodes: a quarter of a
 // million (5000 nodes with 50 each) take some ms, at most once a second, and cannot drift.
 #pragma once
@@ -21,6 +21,7 @@ struct pp_sums_node;
 struct pp_sums_status {
 	int64_t generation; /* observedGeneration */
 	uint64_t pods, nodes;
+	uint64_t peers; /* that its rules match; 0: none, and not in the object */
 	char ready[8], reason[48];
 	char *message;
 };
@@ -41,7 +42,7 @@ struct pp_sums_object {
 	char transition[32]; /* lastTransitionTime of have */
 
 	/* of the last count */
-	uint64_t pods;
+	uint64_t pods, peers;
 	size_t nodes, bad, late;
 	const struct pp_sums_node *bad_node, *late_node; /* first by name */
 	const struct pp_sums_entry *bad_entry;

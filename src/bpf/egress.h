@@ -106,9 +106,8 @@ static __always_inline int police_paced(struct bpf_sock *sk, struct pp_flow *f,
 static __always_inline int police_other(struct pp_flow *f, struct bpf_tcp_sock *tp,
 					struct packet *k)
 {
-	__u64 share = pp_look_ahead(&f->path, k, PP_WANT_PACE);
-
-	return police_by_clock(&f->vt, share, k, PP_OTHER_BURST,
+	pp_look_ahead(&f->path, k, PP_WANT_PACE);
+	return police_by_clock(&f->vt, &f->path, k, PP_OTHER_BURST,
 			       tp && (!tp->packets_out || k->grace));
 }
 

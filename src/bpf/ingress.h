@@ -121,9 +121,10 @@ static __always_inline int opens(struct bpf_sock *sk)
 
 static __noinline int police_in(struct bpf_sock *sk, struct pp_inflow *in, struct packet *k)
 {
-	if (sk->protocol != IPPROTO_TCP || sk->type != PP_SOCK_STREAM)
-		return police_by_clock(&in->vt, pp_look_ahead(&in->path, k, PP_WANT_PACE), k,
-				       PP_OTHER_BURST, 0);
+	if (sk->protocol != IPPROTO_TCP || sk->type != PP_SOCK_STREAM) {
+		pp_look_ahead(&in->path, k, PP_WANT_PACE);
+		return police_by_clock(&in->vt, &in->path, k, PP_OTHER_BURST, 0);
+	}
 	if (k->len > PP_CONTROL && !opens(sk))
 		return in->paced ? police_heard(in, k) : police_unheard(in, k);
 	pp_look_ahead(&in->path, k, PP_WANT_QUEUE);

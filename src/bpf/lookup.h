@@ -30,6 +30,9 @@ __noinline int pp_rules_of_skb(struct __sk_buff *skb, struct pp_path *path, stru
 {
 	__u32 levels = st ? st->levels : 0;
 
+	if (!path || !q)
+		return 0;
+	path->rules |= q->turns;
 	pp_party_find(q);
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
@@ -63,6 +66,7 @@ __noinline int pp_path_of_skb(struct __sk_buff *skb, struct pp_path *path, struc
 		k = pp_path_add(path, id, dir);
 		up = up ? up : k;
 	}
+	path->common = path->n;
 	if (path->rules)
 		pp_rules_of_skb(skb, path, st, dir, q);
 	return pp_path_end(path, up, gen);
@@ -170,6 +174,9 @@ __noinline int pp_look_up(struct __sk_buff *skb, struct pp_path *path, struct pp
 				return 0;
 			path->peer = q.addr;
 			path->port = q.port;
+			/* a listener has handshakes, which are no flows */
+			if (q.protocol != IPPROTO_TCP)
+				q.turns = anew ? PP_TAKES_TURNS : PP_TAKES_TURNS | PP_HAD_TURN;
 		} else {
 			party_of_sk(sk, &q, dir);
 		}
@@ -282,6 +289,7 @@ __noinline int pp_path_of_cgroup(struct pp_path *path, __u64 cgroup, struct pp_s
 		k = pp_path_add(path, ancestor_id(cg, level), dir);
 		up = up ? up : k;
 	}
+	path->common = path->n;
 	if (path->rules)
 		pp_rules_of_cgroup(path, cgroup, st, dir, q);
 	return pp_path_end(path, up, gen);

@@ -10,16 +10,25 @@ const volatile __u8 pp_always = 0;
 /* Length of the kernel's tick, ns: its timers count those. */
 const volatile __u32 pp_tick = 10000000;
 
+/* Bits of pp_path.rules. */
+enum pp_path_rules {
+	PP_HAS_RULES = 1,  /* it depends on the peer: a slot has rules */
+	PP_TAKES_TURNS = 2, /* the socket has another peer with each packet */
+	PP_HAD_TURN = 4,    /* and the pipes are those of its last one still */
+};
+
 /* The pipes that a socket's packets cross in one direction, and what it did in each. */
 struct pp_path {
 	__u64 gen;      /* pp_state.gen that this belongs to; 0: none */
 	__u64 identity; /* of the innermost cgroup that has one; 0: none */
+	__u64 vt;       /* of what has no pace: its clock in the pipes of rules, ns */
 	__u32 n;        /* pipes on the path */
 	__u16 local;    /* both ends in this network namespace: not counted */
 	__u16 parents;  /* how many of the pipes have members; each lies behind its member */
 	__u16 near;     /* pipes for a peer on this node: those before the uplink's */
 	__u16 all;      /* and for any other; n is one or the other */
-	__u16 rules;    /* it depends on the peer: a slot has rules */
+	__u8 rules;     /* enum pp_path_rules */
+	__u8 common;    /* pipes for every peer, before those of rules */
 	__u16 port;     /* for which it was looked up, where the next packet's may be another */
 	struct pp_local peer; /* likewise, the peer's address */
 	__u32 pipe[PP_MAX_PATH];

@@ -47,22 +47,6 @@
 #define PP_SHARE_DEBT (100 * PP_MSEC)
 
 /*
- * What one flow did in one pipe. Lives in the socket's record; written under the socket's lock for
- * TCP.
- */
-struct pp_share {
-	__u64 bytes; /* sent in epoch `epoch` */
-	__u64 pace;  /* what the flow was last told it may send, bytes/s; 0: nothing yet */
-	__u64 turn;  /* a young flow's turn: it sends nothing before, ns */
-	__u32 epoch;
-	__u32 first; /* epoch of the first data, plus one; 0: no data yet */
-	__u32 queue; /* that its last packet found, us */
-	__u16 size;  /* of its last packet, in 256 bytes */
-	__u8 big;
-	__u8 armed; /* the wait for the turn is in TCP's pacing clock already */
-};
-
-/*
  * In the kernel, a function of its own that the verifier checks once: each comparison doubles what
  * it has to look at. Its pointers may be anything, and are checked for NULL.
  */

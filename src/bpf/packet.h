@@ -31,6 +31,8 @@ struct packet {
 	__u64 queue;   /* the longest on the path */
 	__u64 room;    /* what of it is not the opening flows' matter: the least */
 	__u64 epoch;   /* and the longest epoch; looked for where that queue is long */
+	__u64 common;  /* its flow's share of the pipes for every peer; ~0: nothing limits it */
+	__u64 theirs;  /* and of those of rules */
 	__u32 charged; /* TCP's pacing counts it */
 	__u32 unheard; /* TCP data whose sender does not hear the rate */
 	__u32 mark;    /* its sender is to hear of congestion, if it can (ECN, RFC 3168) */
@@ -137,12 +139,12 @@ static __always_inline __u64 beyond(__u64 queue)
 /* The queue on the path, and the longest epoch and the share if they are wanted. */
 __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 {
-	__u64 share = ~0ULL;
+	__u64 share;
 
 	if (!path || !k)
-		return share;
+		return ~0ULL;
 	k->queue = k->epoch = 0;
-	k->room = ~0ULL;
+	k->room = k->common = k->theirs = ~0ULL;
 	if (path->parents && want != PP_WANT_QUEUE)
 		pp_refresh(path, k->now);
 	for (__u32 i = 0; i < PP_MAX_PATH; i++) {
@@ -161,35 +163,46 @@ __noinline __u64 pp_look_ahead(struct pp_path *path, struct packet *k, int want)
 		k->room = pp_min(k->room, p->room);
 		if (want == PP_WANT_QUEUE)
 			continue;
-		share = pp_min(share, want == PP_WANT_PACE ? pp_pace_in(p, &path->share[i], k->now)
-							   : pp_equal_in(p, &path->share[i]));
+		share = want == PP_WANT_PACE ? pp_pace_in(p, &path->share[i], k->now)
+					     : pp_equal_in(p, &path->share[i]);
+		if (i >= path->common && i < path->near)
+			k->theirs = pp_min(k->theirs, share);
+		else
+			k->common = pp_min(k->common, share);
 	}
 	if (want != PP_WANT_QUEUE && k->queue > PP_OTHER_BURST)
 		longest_epoch(path, k);
-	return share;
+	return pp_min(k->common, k->theirs);
+}
+
+static __always_inline __u64 not_before(__u64 vt, __u64 now)
+{
+	return (__s64)(vt - now) < 0 ? now : vt;
 }
 
 /*
- * What nothing paces: by the socket's own clock, *own, at its share, which it may be ahead of by
- * burst. must_pass: refused for its share it would stall. Returns a refusal, or -1.
+ * What nothing paces, looked ahead for: by the socket's own clocks, *own and, in the pipes of
+ * rules, the path's, at its shares, which it may be ahead of by burst. must_pass: refused for its
+ * share it would stall. Returns a refusal, or -1.
  */
-static __always_inline int police_by_clock(__u64 *own, __u64 share, struct packet *k, __u64 burst,
-					   int must_pass)
+static __always_inline int police_by_clock(__u64 *own, struct pp_path *path, struct packet *k,
+					   __u64 burst, int must_pass)
 {
-	__u64 vt = *own;
+	__u64 vt = not_before(*own, k->now), theirs = not_before(path->vt, k->now);
+	__u64 ahead = pp_max(vt, theirs) - k->now;
 
-	if ((__s64)(vt - k->now) < 0)
-		vt = k->now;
 	if (k->queue > pp_max(PP_HARD_QUEUE, 8 * k->epoch))
 		return PP_REFUSED_HARD;
 	if (!must_pass) {
 		if (k->queue > pp_max(2 * burst, 2 * k->epoch))
 			return PP_REFUSED_QUEUE;
-		if (vt - k->now > burst)
+		if (ahead > burst)
 			return PP_REFUSED_SHARE;
 	}
-	k->mark = k->queue > pp_max(burst, k->epoch) || vt - k->now > burst / 2;
-	*own = vt + k->len * PP_NSEC / share;
+	k->mark = k->queue > pp_max(burst, k->epoch) || ahead > burst / 2;
+	*own = vt + k->len * PP_NSEC / k->common;
+	if (k->theirs != ~0ULL)
+		path->vt = theirs + k->len * PP_NSEC / k->theirs;
 	return -1;
 }
 

@@ -19,7 +19,7 @@ struct party {
 	__u32 group;
 	__u16 port; /* that the packets go to, host order */
 	__u8 protocol;
-	__u8 pad;
+	__u8 turns; /* bits of enum pp_path_rules: the next packet's may be another */
 };
 
 static __always_inline struct pp_local local_of_pod(__u64 identity)
@@ -141,9 +141,9 @@ static __always_inline __u32 take_pair(struct pp_state *st)
 	return 0;
 }
 
-/* What was taken is all zeros but for its kind. */
-static __always_inline void begin_pair(struct pp_pipe *p, const struct pp_pipe *like, __u32 of,
-				       const struct pp_local *peer)
+/* What was taken is all zeros but for its kind. rate is like's, as it was read once. */
+static __always_inline void begin_pair(struct pp_pipe *p, const struct pp_pipe *like, __u64 rate,
+				       __u32 of, const struct pp_local *peer)
 {
 	__u64 now = bpf_ktime_get_ns();
 
@@ -158,7 +158,7 @@ static __always_inline void begin_pair(struct pp_pipe *p, const struct pp_pipe *
 	p->vt = now << PP_TICKS;
 	p->last = now;
 	p->qmin = ~0ULL;
-	p->rate = like->rate;
+	p->rate = rate;
 }
 
 /*
@@ -171,8 +171,13 @@ __noinline __u32 pp_pair_of(__u32 of, struct party *q)
 	struct pp_pair key = { .of = of };
 	struct pp_state *st = state();
 	__u32 *was, k;
+	__u64 rate;
 
 	if (!like || !q || !st)
+		return of;
+	/* a rule that goes this moment makes none: one without a rate would never be taken back */
+	rate = *(volatile __u64 *)&like->rate;
+	if (!rate)
 		return of;
 	key.peer = q->who;
 	was = bpf_map_lookup_elem(&pp_pairs, &key);
@@ -184,7 +189,7 @@ __noinline __u32 pp_pair_of(__u32 of, struct party *q)
 		event(PP_EVENT_PAIRS_FULL);
 		return of;
 	}
-	begin_pair(p, like, of, &key.peer);
+	begin_pair(p, like, rate, of, &key.peer);
 	if (!bpf_map_update_elem(&pp_pairs, &key, &k, BPF_NOEXIST))
 		return k;
 	/* another CPU was first, or there is no memory */

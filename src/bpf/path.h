@@ -36,6 +36,34 @@ static __always_inline __u32 pipes_of(__u64 cgroup_id)
 			: 0);
 }
 
+static __always_inline int has_turns(const struct pp_pipe *p)
+{
+	return p->kind >= PP_KIND_RULE && p->kind <= PP_KIND_PAIR;
+}
+
+/*
+ * Pipe p takes the place of another at n: the flow is new to it. But a socket that has another peer
+ * with each packet would be new with each, a thousand flows that share a pipe, and its one clock
+ * would make each peer wait for what the others may have: it leaves what it did in a rule's pipe
+ * there, and finds it again.
+ */
+static __always_inline void take_place(struct pp_path *path, __u32 n, struct pp_pipe *p)
+{
+	__u32 k = path->pipe[n];
+	struct pp_pipe *was = path->rules & PP_HAD_TURN ? bpf_map_lookup_elem(&pp_pipes, &k) : NULL;
+
+	if (was && has_turns(was)) {
+		was->turns = path->share[n];
+		was->turns_vt = path->vt;
+	}
+	if (path->rules & PP_TAKES_TURNS && has_turns(p)) {
+		path->share[n] = p->turns;
+		path->vt = p->turns_vt;
+	} else {
+		__builtin_memset(&path->share[n], 0, sizeof(path->share[n]));
+	}
+}
+
 /*
  * Append a pipe that is not there yet. What the flow did in a pipe is kept if the pipe stands where
  * it stood before. Returns its parent, 0 for none.
@@ -56,7 +84,7 @@ __noinline __u32 pp_path_append(struct pp_path *path, __u32 k)
 		return 0;
 	}
 	if (path->pipe[n] != k)
-		__builtin_memset(&path->share[n], 0, sizeof(path->share[n]));
+		take_place(path, n, p);
 	path->pipe[n] = k;
 	path->n = n + 1;
 	path->parents += p->members > 0;
@@ -100,7 +128,8 @@ __noinline __u32 pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 		return 0;
 	if (!path->identity)
 		path->identity = slot->identity;
-	path->rules |= slot->rule[dir == PP_INGRESS][0].pipe > 0;
+	if (slot->rule[dir == PP_INGRESS][0].pipe)
+		path->rules |= PP_HAS_RULES;
 	k = dir == PP_EGRESS ? slot->pipe[PP_EGRESS] : slot->pipe[PP_INGRESS];
 	own = dir == PP_EGRESS ? slot->own[PP_EGRESS] : slot->own[PP_INGRESS];
 	if (own && pp_path_lacks_member(path, k))
@@ -119,7 +148,7 @@ __noinline __u32 pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 
 static __always_inline void begin_path(struct pp_path *path)
 {
-	path->n = path->parents = path->near = path->all = path->rules = 0;
+	path->n = path->parents = path->near = path->all = path->rules = path->common = 0;
 	path->identity = 0;
 }
 

@@ -33,7 +33,23 @@ enum pp_pipe_kind {
 };
 
 /*
- * One enforced limit. An array slot of pp_pipes, eight cache lines by who writes them.
+ * What one flow did in one pipe. Lives in the socket's record; written under the socket's lock for
+ * TCP.
+ */
+struct pp_share {
+	__u64 bytes; /* sent in epoch `epoch` */
+	__u64 pace;  /* what the flow was last told it may send, bytes/s; 0: nothing yet */
+	__u64 turn;  /* a young flow's turn: it sends nothing before, ns */
+	__u32 epoch;
+	__u32 first; /* epoch of the first data, plus one; 0: no data yet */
+	__u32 queue; /* that its last packet found, us */
+	__u16 size;  /* of its last packet, in 256 bytes */
+	__u8 big;
+	__u8 armed; /* the wait for the turn is in TCP's pacing clock already */
+};
+
+/*
+ * One enforced limit. An array slot of pp_pipes, nine cache lines by who writes them.
  * Rates are bytes/s, times ns of CLOCK_MONOTONIC, sizes bytes of L3 packets.
  */
 struct pp_pipe {
@@ -131,6 +147,15 @@ struct pp_pipe {
 	__u32 kind; /* enum pp_pipe_kind */
 	__u32 of;   /* of a rule's, its match; of a pair's, the pipe that it is made like */
 	__u8 peer[16]; /* of a pair's, as pp_local */
+
+	/*
+	 * of a rule's or a pair's, written by the programs: what sockets that have another peer
+	 * with each packet did in it, all as one flow, while they are with another; and their
+	 * clock, ns
+	 */
+	struct pp_share turns;
+	__u64 turns_vt;
+	__u64 pad[2];
 };
 
-_Static_assert(sizeof(struct pp_pipe) == 512, "pp_pipe is eight cache lines");
+_Static_assert(sizeof(struct pp_pipe) == 576, "pp_pipe is nine cache lines");

@@ -88,9 +88,10 @@ static void want_matches(struct apply *a)
 	w->why_parties[0] = '\0';
 	if (!r && w->parties)
 		r = pp_parties_set(a->d, w->parties, index, w->n_matches, w->thorough);
-	if (r > 0)
+	/* of what did not fit all, some may have changed */
+	if (r)
 		pp_paths_changed(a->d);
-	else if (r)
+	if (r < 0)
 		snprintf(w->why_parties, sizeof(w->why_parties), "%s",
 			 r == -ENOSPC ? "more addresses and identities of peers than fit"
 				      : strerror(-r));
@@ -105,11 +106,15 @@ static enum pp_pipe_kind kind_of(const struct pp_want *w)
 	return w->pairs ? PP_KIND_PAIRS : PP_KIND_RULE;
 }
 
-/* Its rule may be towards others now. */
+/* Its rule may be towards others now, which its slot says too; or each of them may have its own. */
 static void set_match(struct apply *a, struct pp_pipe *p, const struct pp_want *w)
 {
+	bool changed = p->kind != kind_of(w);
+
 	p->of = w->match == PP_NOTHING ? 0 : a->w->matches[w->match].index;
 	__atomic_store_n(&p->kind, kind_of(w), __ATOMIC_SEQ_CST);
+	if (changed)
+		pp_paths_changed(a->d);
 }
 
 static void begin_pipe(struct apply *a, uint32_t k, const struct pp_want *w)
@@ -385,8 +390,8 @@ static size_t count_rest(const struct apply *a)
 	for (size_t i = 0; i < a->n_known; i++) {
 		const struct pp_pipe *p = &a->d->pipes[a->known[i].pipe];
 
-		/* of a cgroup that is gone there are no sockets, or few */
-		n += !a->known[i].wanted && p->rate && p->kind == PP_KIND_LIMIT;
+		/* of a cgroup that is gone there are no sockets, or few; a ledger never had any */
+		n += !a->known[i].wanted && p->rate && p->kind != PP_KIND_LEDGER;
 	}
 	return n;
 }
@@ -420,6 +425,9 @@ int pp_wants_apply(struct pp_datapath *d, struct pp_wants *w, struct pp_err *e)
 			r = clear_slots(&a);
 		if (!r)
 			remove_rest(&a);
+		/* pairs of the rules among them */
+		if (!r && gone)
+			w->more |= pp_pairs_sweep(d);
 		if (!r)
 			pp_matches_collect(d);
 	}

@@ -109,6 +109,15 @@ int rig_cgroup_fd(const char *path)
 	return fd;
 }
 
+void rig_remove(const char *path)
+{
+	char name[PATH_MAX];
+
+	cgroup_name(path, name, sizeof(name));
+	if (rmdir(name) < 0)
+		rig_die(name);
+}
+
 uint64_t rig_cgroup(const char *path)
 {
 	char name[PATH_MAX];
@@ -155,7 +164,8 @@ static void load_programs(enum rig_load load)
 	bpf_object__for_each_program (p, rig.skel->obj)
 		bpf_program__set_autoload(p, p == rig.skel->progs.pp_egress ||
 						     p == rig.skel->progs.pp_ingress);
-	bpf_program__set_autoload(rig.skel->progs.pp_sockops, load == RIG_SOCKOPS);
+	bpf_program__set_autoload(rig.skel->progs.pp_sockops, load >= RIG_SOCKOPS);
+	bpf_program__set_autoload(rig.skel->progs.pp_rmdir, load == RIG_RMDIR);
 	if (podpace_bpf__load(rig.skel))
 		rig_die("the kernel refused the programs");
 	rig.pipe = map_array(rig.skel->maps.pp_pipes, sizeof(*rig.pipe) * PP_ALL_PIPES);
@@ -276,12 +286,15 @@ struct pp_pipe *rig_limit_queue(uint32_t k, uint64_t cgroup_id, uint64_t rate, u
 
 static size_t build(const struct rig_packet *k, uint8_t *data)
 {
-	uint8_t *ip = data + ETHERNET;
+	bool v6 = k->v6 || (k->peer && strchr(k->peer, ':')), sent = rig.dir == PP_EGRESS;
+	uint8_t *ip = data + ETHERNET, *peer = ip + (v6 ? 8 : 12) + (sent ? v6 ? 16 : 4 : 0);
 
 	memset(data, 0, ETHERNET + k->len);
-	data[12] = k->v6 ? 0x86 : 0x08;
-	data[13] = k->v6 ? 0xdd : 0x00;
-	if (k->v6) {
+	if (k->peer && inet_pton(v6 ? AF_INET6 : AF_INET, k->peer, peer) != 1)
+		rig_die(k->peer);
+	data[12] = v6 ? 0x86 : 0x08;
+	data[13] = v6 ? 0xdd : 0x00;
+	if (v6) {
 		ip[0] = 6 << 4;
 		ip[4] = (k->len - 40) >> 8;
 		ip[5] = k->len - 40;

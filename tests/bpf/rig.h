@@ -11,7 +11,8 @@
 #include "podpace.skel.h"
 
 struct rig {
-	struct podpace_bpf *skel; /* pp_egress, pp_ingress and, with RIG_SOCKOPS, pp_sockops */
+	/* pp_egress, pp_ingress and, with RIG_SOCKOPS, pp_sockops; RIG_RMDIR adds pp_rmdir */
+	struct podpace_bpf *skel;
 	struct pp_pipe *pipe;     /* PP_ALL_PIPES, shared with the kernel */
 	struct pp_state *state;   /* shared with the kernel */
 	unsigned int ifindex;     /* of a device that is not loopback, where nothing gets to */
@@ -19,7 +20,7 @@ struct rig {
 };
 extern struct rig rig;
 
-enum rig_load { RIG_PACKETS, RIG_SOCKOPS };
+enum rig_load { RIG_PACKETS, RIG_SOCKOPS, RIG_RMDIR };
 
 /*
  * The whole of a main: runs `tests`, which returns an exit status, in a child within the test's own
@@ -40,6 +41,8 @@ uint64_t rig_enter(const char *path);
 /* The id of that cgroup, made where missing, and an open directory. */
 uint64_t rig_cgroup(const char *path);
 int rig_cgroup_fd(const char *path);
+/* Removes it; nothing may be in it. */
+void rig_remove(const char *path);
 
 /* From now on limits and packets are of this direction; clears. */
 void rig_use(enum pp_dir dir);
@@ -67,6 +70,7 @@ struct rig_packet {
 	uint32_t gso_size; /* payload of a segment */
 	uint32_t ifindex;  /* 0: the rig's device */
 	uint32_t ecn;	   /* in its IP header (RFC 3168): 0 not capable, 3 marked */
+	const char *peer;  /* the other end's address, which says v6 itself; NULL: zeros */
 };
 
 /* What a test run said. */

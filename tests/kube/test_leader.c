@@ -28,8 +28,9 @@
 	"\",\"resourceVersion\":\"7\",\"generation\":2}"
 #define ADDED(object) "{\"type\":\"ADDED\",\"object\":{" object "}}\n"
 #define WEB META("\"namespace\":\"a\",", "web")
-#define READY(status, reason, message)                                                             \
-	"\"status\":{\"observedGeneration\":2,\"pods\":3,\"nodes\":2,\"conditions\":[{\"type\":"   \
+#define READY(status, reason, message) READY_WITH("", status, reason, message)
+#define READY_WITH(more, status, reason, message)                                                  \
+	"\"status\":{" more "\"observedGeneration\":2,\"pods\":3,\"nodes\":2,\"conditions\":[{\"type\":"   \
 	"\"Ready\",\"status\":\"" status "\",\"reason\":\"" reason "\",\"message\":\"" message     \
 	"\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\",\"observedGeneration\":2}]}"
 #define IN_FORCE READY("True", "InForce", "in force wherever it applies")
@@ -176,6 +177,27 @@ static void sums(void)
 	       END });
 }
 
+/* A number of nodes' that goes is taken out of the object. */
+static void peers(void)
+{
+	struct pp_leader_state s;
+
+	PLAY("one with peers", 300, false, &s, look, make, no_classes, web, no_tenants,
+	     { WATCH("bandwidthnodes"), NULL, 200, NULL,
+	       NODE("n1", OF_WEB("1", "1,\"peers\":12")) NODE("n2", OF_WEB("2", "2,\"peers\":11"))
+		       LIST_END,
+	       HOLD },
+	     { PATCH_WEB "\"pods\":3,\"nodes\":2,\"peers\":12 \"status\":\"True\"", NULL, 200, NULL,
+	       "{" WEB "," READY_WITH("\"peers\":12,", "True", "InForce",
+				      "in force wherever it applies") "}",
+	       END });
+	PLAY("one that had peers", 300, false, &s, look, make, no_classes,
+	     { WATCH("bandwidthpolicies"), NULL, 200, NULL,
+	       ADDED(WEB ",\"status\":{\"pods\":3,\"nodes\":2,\"peers\":9}") LIST_END, HOLD }, no_tenants, nodes,
+	     { PATCH_WEB "\"nodes\":2,\"peers\":null", NULL, 200, NULL,
+	       "{" WEB "," IN_FORCE "}", END });
+}
+
 static void paced(void)
 {
 	const struct step one = { PATCH "/bandwidthclasses/c NoPods", NULL, 404, NULL,
@@ -238,6 +260,7 @@ int main(void)
 	setenv("NO_PROXY", "*", 1);
 	signal(SIGPIPE, SIG_IGN);
 	sums();
+	peers();
 	paced();
 	fails();
 	ends();

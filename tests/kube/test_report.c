@@ -32,7 +32,7 @@
 	"\"enforced\":0}"
 #define WEB                                                                                        \
 	"{\"kind\":\"BandwidthPolicy\",\"name\":\"web\",\"generation\":1,\"pods\":2,"              \
-	"\"enforced\":1,\"namespace\":\"a\",\"reason\":\"NotEnforced\",\"problem\":\"no_room\"}"
+	"\"enforced\":1,\"peers\":12,\"namespace\":\"a\",\"reason\":\"NotEnforced\",\"problem\":\"no_room\"}"
 
 static const struct step read_none = { READ, NULL, 404, NULL, STATUS("404", "NotFound"), END };
 static const struct step owner = { OWNER, NULL, 200, NULL, NODE, END };
@@ -63,14 +63,14 @@ struct run {
 };
 
 static const struct pp_report_object first[] = {
-	{ PP_CLASS, NULL, "gold", 3, 4, 4, NULL, NULL, false },
-	{ PP_POLICY, "a", "none", 1, 0, 0, NULL, NULL, false },
+	{ PP_CLASS, NULL, "gold", 3, 4, 4, NULL, NULL, false, 0 },
+	{ PP_POLICY, "a", "none", 1, 0, 0, NULL, NULL, false, 0 },
 };
 
 static const struct pp_report_object second[] = {
-	{ PP_CLASS, NULL, "gold", 3, 5, 5, NULL, NULL, false },
-	{ PP_POLICY, "a", "web", 1, 2, 1, "no_room", NULL, false },
-	{ PP_CLUSTER_POLICY, NULL, "up", 1, 0, 0, NULL, NULL, true },
+	{ PP_CLASS, NULL, "gold", 3, 5, 5, NULL, NULL, false, 0 },
+	{ PP_POLICY, "a", "web", 1, 2, 1, "no_room", NULL, false, 12 },
+	{ PP_CLUSTER_POLICY, NULL, "up", 1, 0, 0, NULL, NULL, true, 0 },
 };
 
 /* What it says at once. */
@@ -219,7 +219,7 @@ static void too_many(void)
 		snprintf(name[i], sizeof(name[i]), "o-%04zu", i);
 		many[i] =
 			(struct pp_report_object){ PP_CLUSTER_POLICY, NULL, name[i], 1, 1, 1, NULL,
-						   "Invalid",         false };
+						   "Invalid",         false, 0 };
 	}
 	memset(problem, 'p', sizeof(problem) - 1);
 	many[ARRAY_SIZE(many) - 1].problem = problem;

@@ -161,6 +161,47 @@ static void writes(void)
 	pp_sums_close(&s);
 }
 
+#define PEERS(n) ",\"peers\":" n
+
+/* Each node sees the whole cluster: the largest number is the newest, or as good as that. */
+static void peers(void)
+{
+	struct pp_sums s = { .grace_ns = GRACE };
+	struct pp_sums_object *o;
+	char *patch;
+
+	put_object(&s, PP_POLICY, POLICY("u", "1", ""), 0);
+	put_node(&s, NODE("n1", "true", WEB("1", "3", "3", PEERS("40"))));
+	put_node(&s, NODE("n2", "true", WEB("1", "1", "1", PEERS("42"))));
+	put_node(&s, NODE("n3", "true", WEB("1", "1", "1", "")));
+	is_due(&s, 0, "True InForce 5/3: in force wherever it applies", "one with peers");
+	o = pp_sums_due(&s);
+	is_u64(o->want.peers, 42, "the largest number of them");
+	patch = pp_sums_patch(o, "now");
+	ok(patch && strstr(patch, "\"peers\":42"), "is written");
+	free(patch);
+	put_object(&s, PP_POLICY,
+		   POLICY("u", "1",
+			  "\"peers\":42," READY("True", "InForce", "in force wherever it applies")),
+		   0);
+	put_node(&s, NODE("n1", "true", WEB("1", "1", "1", PEERS("42"))));
+	put_node(&s, NODE("n2", "true", ""));
+	put_node(&s, NODE("n3", "true", WEB("1", "2", "2", PEERS("41"))));
+	pp_sums_count(&s, 0);
+	is_u64(o->want.pods, 3, "other nodes, the same peers");
+	put_node(&s, NODE("n3", "true", ""));
+	put_node(&s, NODE("n1", "true", WEB("1", "3", "3", PEERS("42"))));
+	is_due(&s, 0, "", "right as it is");
+	put_node(&s, NODE("n1", "true", WEB("1", "3", "3", PEERS("43"))));
+	is_due(&s, 0, "True InForce 3/1: in force wherever it applies", "another number alone");
+	put_node(&s, NODE("n1", "true", WEB("1", "3", "3", "")));
+	is_due(&s, 0, "True InForce 3/1: in force wherever it applies", "none any more");
+	patch = pp_sums_patch(pp_sums_due(&s), "now");
+	ok(patch && strstr(patch, "\"peers\":null"), "it is taken away");
+	free(patch);
+	pp_sums_close(&s);
+}
+
 /* 2000 objects; 5000 nodes that have 50 of them each. */
 static void many(void)
 {
@@ -210,6 +251,7 @@ int main(void)
 	words();
 	generations();
 	writes();
+	peers();
 	many();
 	return done_testing();
 }
