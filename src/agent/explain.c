@@ -8,6 +8,7 @@
 #include "agent/rules.h"
 #include "base/base.h"
 #include "bpf/law.h"
+#include "kernel/pairs.h"
 
 static json_int_t bits(uint64_t bytes)
 {
@@ -72,6 +73,7 @@ json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe 
 	uint32_t k = a->loaded ? a->in_kernel.pipe[p->index] : 0;
 	const struct pp_pipe *pipe = k ? &a->d.pipes[k] : NULL;
 	json_t *o = json_object();
+	struct pp_pipe sum;
 
 	set_text(o, "limit", p->name);
 	set_text(o, "direction", pp_agent_dirs[p->way]);
@@ -99,8 +101,9 @@ json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe 
 	if (!pipe->members)
 		set(o, "fair_rate",
 		    json_integer(bits(pp_min(pp_law_fair(pipe), pp_law_rate(pipe)))));
-	set(o, "bytes", json_integer((json_int_t)pipe->bytes));
-	set(o, "limited_seconds", json_real((double)pipe->busy_ns / 1e9));
+	sum = pp_pairs_sum(&a->d, k);
+	set(o, "bytes", json_integer((json_int_t)sum.bytes));
+	set(o, "limited_seconds", json_real((double)sum.busy_ns / 1e9));
 	if (p->parent && p->guarantee)
 		set(o, "guarantee_missed_seconds", json_real((double)pipe->missed_ns / 1e9));
 	set_since(o, pipe->since);

@@ -4,6 +4,7 @@
 #include "agent/limits.h"
 #include "base/base.h"
 #include "bpf/law.h"
+#include "kernel/pairs.h"
 
 static const struct pp_plan_subject *subject_of(const struct pp_plan *plan,
 						const struct pp_plan_pipe *p)
@@ -35,8 +36,11 @@ static json_t *one(const struct pp_agent *a, const struct pp_plan_pipe *p)
 		json_object_set_new(o, "namespace", json_string(s->namespace));
 		json_object_set_new(o, "pod", json_string(s->name));
 	}
-	if (k)
-		add_traffic(o, &a->d.pipes[k]);
+	if (k) {
+		struct pp_pipe sum = pp_pairs_sum(&a->d, k);
+
+		add_traffic(o, &sum);
+	}
 	return o;
 }
 

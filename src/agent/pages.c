@@ -8,6 +8,7 @@
 #include "agent/limits.h"
 #include "base/base.h"
 #include "bpf/law.h"
+#include "kernel/pairs.h"
 
 const unsigned int pp_agent_buckets_ms[PP_AGENT_N_BUCKETS] = {
 	10, 25, 50, 100, 250, 500, 1000, 5000
@@ -241,16 +242,18 @@ static void many_metrics(FILE *f, const struct pp_agent *a)
 			const struct pp_plan_pipe *p = plan->pipes[i];
 			bool pod = p->subject != SIZE_MAX && plan->subjects[p->subject].namespace;
 			char name[5000];
+			struct pp_pipe sum;
 
 			if (!a->in_kernel.pipe[i] || (pod && !p->observe && !p->match))
 				continue;
+			sum = pp_pairs_sum(&a->d, a->in_kernel.pipe[i]);
 			fprintf(f,
 				"podpace_%s{limit=\"%s\",direction=\"%s\",uplink=\"%s\",observe=\"%s\"} "
 				"%.15g\n",
 				metrics[m].many, label(name, sizeof(name), p->name),
 				pp_agent_dirs[p->way],
 				p->uplink ? "true" : "false", p->observe ? "true" : "false",
-				value_of(&a->d.pipes[a->in_kernel.pipe[i]], metrics[m].value));
+				value_of(&sum, metrics[m].value));
 		}
 	}
 }

@@ -2,6 +2,7 @@
 // What became of each object on this node, for its BandwidthNode; and of what a pod says of itself,
 // for its events.
 #include "agent/agent.h"
+#include "agent/rules.h"
 #include "base/base.h"
 
 /* "BandwidthPolicy a/web", as in notes and origins. */
@@ -99,6 +100,24 @@ static int by_object(const void *text, const void *note)
 	return n->object ? strcmp(text, n->object) : 1;
 }
 
+/* Pods and blocks that its rules are for, each match once. */
+static size_t count_peers(const struct pp_agent *a, const char *text)
+{
+	const struct pp_plan *plan = a->plan;
+	_cleanup_free_ bool *seen = calloc(plan->n_matches + 1, sizeof(*seen));
+	size_t n = 0;
+
+	for (size_t i = 0; seen && i < plan->n_pipes; i++) {
+		const struct pp_plan_match *m = plan->pipes[i]->match;
+
+		if (!m || seen[m->index] || !names(plan->pipes[i]->ceil_from, text))
+			continue;
+		seen[m->index] = true;
+		n += pp_agent_count_peers(a, m);
+	}
+	return n;
+}
+
 /* The first note on the object, which begins with whom it is about. */
 static void note_remark(struct report *r, size_t i)
 {
@@ -173,6 +192,7 @@ static void add_planned(struct report *r)
 			.pods = o->n_subjects,
 			.enforced = o->n_subjects,
 			.applies = o->n_subjects || is_uplink(plan, o),
+			.peers = o->kind == PP_CLASS ? 0 : count_peers(r->a, r->text[i]),
 		};
 		note_remark(r, i);
 	}

@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "bpf/law.h"
 #include "cli/sample.h"
+#include "kernel/pairs.h"
 
 const char *pp_dir_name(enum pp_dir dir)
 {
@@ -53,7 +54,7 @@ int pp_samples_take(const struct pp_datapath *d, struct pp_samples *samples, str
 		return -ENOMEM;
 	r = pp_limit_each(d, take_one, samples, e);
 	for (size_t i = 0; i < samples->n; i++)
-		samples->s[i].now = d->pipes[samples->s[i].limit.pipe];
+		samples->s[i].now = pp_pairs_sum(d, samples->s[i].limit.pipe);
 	samples->at = pp_now();
 	return r;
 }
@@ -63,7 +64,7 @@ static void update(const struct pp_datapath *d, struct pp_sample *s, uint64_t no
 	struct pp_pipe was = s->now;
 	bool idle;
 
-	s->now = d->pipes[s->limit.pipe];
+	s->now = pp_pairs_sum(d, s->limit.pipe);
 	/* all the sums of the epoch that is under way are in, so `bytes` lags behind by nothing */
 	s->rate = (s->now.bytes - was.bytes) * PP_NSEC / dt;
 	idle = now - s->now.last > 8 * pp_law_epoch(&s->now) && now - s->now.last > PP_NSEC;
@@ -81,6 +82,9 @@ static void update(const struct pp_datapath *d, struct pp_sample *s, uint64_t no
 	s->in_force = pp_limit_in_force(d, &s->limit, s->note, sizeof(s->note)) == 1;
 	if (s->in_force && s->now.observe && !s->note[0])
 		snprintf(s->note, sizeof(s->note), "observed only: nothing is held to it");
+	if (s->in_force && s->now.kind == PP_KIND_PAIRS && !s->note[0])
+		snprintf(s->note, sizeof(s->note), "a limit for each of %u pairs now",
+			 pp_pairs_count(d, s->limit.pipe));
 	if (s->in_force && s->now.unheard != was.unheard && !s->note[0])
 		snprintf(s->note, sizeof(s->note), "senders that take no part, see podpace peers");
 }

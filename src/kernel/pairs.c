@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 
 #include "base/base.h"
+#include "bpf/law.h"
 #include "kernel/limits.h"
 #include "kernel/pairs.h"
 #include "kernel/slots.h"
@@ -44,10 +45,34 @@ static void copy_limit(const struct pp_datapath *d, struct pp_pipe *p)
 		__atomic_store_n(&p->rate, like->rate, __ATOMIC_SEQ_CST);
 }
 
-static void set_free(struct pp_pipe *p)
+static void add(__u64 *to, uint64_t more)
 {
+	__atomic_fetch_add(to, more, __ATOMIC_RELAXED);
+}
+
+static void add_counters(struct pp_pipe *to, const struct pp_pipe *p)
+{
+	add(&to->bytes, p->bytes);
+	add(&to->packets, p->packets);
+	add(&to->busy_ns, p->busy_ns);
+	add(&to->refused_bytes, p->refused_bytes);
+	add(&to->unheard, p->unheard);
+	add(&to->delayed, p->delayed);
+	for (int why = 0; why < PP_N_REFUSAL; why++)
+		add(&to->refused[why], p->refused[why]);
+	__atomic_fetch_add(&to->marked, p->marked, __ATOMIC_RELAXED);
+}
+
+/* What it did its rule goes on to count; of the rule's own epoch that is no arrival. */
+static void set_free(struct pp_datapath *d, struct pp_pipe *p)
+{
+	struct pp_pipe *like = &d->pipes[p->of % PP_MAX_PIPES];
 	uint32_t kind = p->kind;
 
+	if (follows(d, p)) {
+		add(&like->bytes_was, p->bytes);
+		add_counters(like, p);
+	}
 	*p = (struct pp_pipe){ .kind = kind };
 	__atomic_store_n(&p->kind, PP_KIND_LIMIT, __ATOMIC_SEQ_CST);
 }
@@ -63,7 +88,7 @@ bool pp_pairs_sweep(struct pp_datapath *d)
 
 		if (p->kind == PP_KIND_GONE) {
 			if (now - p->grace > LEAVE_NS)
-				set_free(p);
+				set_free(d, p);
 			else
 				more = true;
 			continue;
@@ -93,4 +118,27 @@ uint32_t pp_pairs_count(const struct pp_datapath *d, uint32_t of)
 	for (uint32_t k = PP_MAX_PIPES; k < PP_ALL_PIPES; k++)
 		n += d->pipes[k].kind == PP_KIND_PAIR && d->pipes[k].of == of;
 	return n;
+}
+
+struct pp_pipe pp_pairs_sum(const struct pp_datapath *d, uint32_t k)
+{
+	struct pp_pipe sum = d->pipes[k];
+	uint64_t now = pp_now();
+
+	if (sum.kind != PP_KIND_PAIRS)
+		return sum;
+	for (uint32_t i = PP_MAX_PIPES; i < PP_ALL_PIPES; i++) {
+		const struct pp_pipe *p = &d->pipes[i];
+
+		if ((p->kind != PP_KIND_PAIR && p->kind != PP_KIND_GONE) || p->of != k ||
+		    !follows(d, p))
+			continue;
+		add_counters(&sum, p);
+		if (now - p->last > PP_NSEC && now - p->last > 8 * pp_law_epoch(p))
+			continue;
+		sum.n16 += p->n16;
+		sum.y += p->y;
+		sum.last = p->last > sum.last ? p->last : sum.last;
+	}
+	return sum;
 }

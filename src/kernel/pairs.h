@@ -20,3 +20,9 @@ bool pp_pairs_sweep(struct pp_datapath *d);
 
 /* Pairs of the rule whose pipe this is. */
 uint32_t pp_pairs_count(const struct pp_datapath *d, uint32_t of);
+
+/*
+ * Pipe k as it is or, of a rule with pairs, with what these count and what goes through them now
+ * added: flows (n16) and arrival rate (y) too.
+ */
+struct pp_pipe pp_pairs_sum(const struct pp_datapath *d, uint32_t k);

@@ -1,15 +1,11 @@
-#!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Limits between pods, by objects: to pods that labels select, by their own addresses and through a
 # ClusterIP, to the internet, and to all, at once; per pod and per pair; on one node and across.
-# Labels that change, in force on connections that are there.
+# Labels that change, in force on connections that are there. For tests/cluster/cni.sh, to be
+# sourced after lib.sh.
 #
-#   between.sh [CNI...]     default bridge flannel; a cluster that is up is used as it is
-#
-# shellcheck disable=SC2317	# each_cni calls the functions
-set -eu
-# shellcheck source=lib.sh
-. "$(dirname "$0")/lib.sh"
+#   between CNI
 
 # An address of the internet's, for documentation (RFC 5737); the control plane has it.
 ABROAD=198.51.100.7
@@ -66,7 +62,7 @@ rule() {
 }
 
 sent() {	# NAME FROM TO RATE [OPTIONS]
-	local name=$1 from=$2 to=$3 rate=$4
+	local name="$CNI, $1" from=$2 to=$3 rate=$4
 	shift 4
 	traffic_between "$from" "$to" 4 "$@"
 	is_share "$name" "$(jq '.wire.rate_bps | floor' "$LAB_RECEIVE")" "$rate" 98 101
@@ -75,7 +71,7 @@ sent() {	# NAME FROM TO RATE [OPTIONS]
 
 free() {	# NAME FROM TO
 	traffic_between "$2" "$3" 2 --flows 1
-	is_between "$1, Mbit/s" "$(jq '.wire.rate_bps / 1e6 | floor' "$LAB_RECEIVE")" 150 1000000
+	is_between "$CNI, $1, Mbit/s" "$(jq '.wire.rate_bps / 1e6 | floor' "$LAB_RECEIVE")" 150 1000000
 }
 
 # both NAME A B RATE_A RATE_BOTH: web to two at once; RATE_A "" is not asked for.
@@ -88,16 +84,18 @@ both() {
 	run_stop a
 	run_stop b
 	a=$(run_rate a "$end - 3" "$end - 0.1") b=$(run_rate b "$end - 3" "$end - 0.1")
-	[ -z "$4" ] || is_share "$1: to the first" "$a" "$4" 97 101
-	is_share "$1: together" "$((a + b))" "$5" 97 101
+	[ -z "$4" ] || is_share "$CNI, $1: to the first" "$a" "$4" 97 101
+	is_share "$CNI, $1: together" "$((a + b))" "$5" 97 101
 }
 
 limited() {
 	local per=$1
 	policy "$per"
-	becomes "per: $per: in force" 10 "50000000 true $per" \
+	becomes "$CNI, per: $per: in force" 10 "50000000 true $per" \
 		rule web database '"\(.ceil) \(.in_force) \(.per)"'
-	becomes "per: $per: it knows its peers" 10 2 rule web database .matched
+	becomes "$CNI, per: $per: it knows its peers" 10 2 rule web database .matched
+	becomes "$CNI, per: $per: its status counts them, and a block" 30 3 \
+		k get bandwidthpolicy web -o 'jsonpath={.status.peers}'
 	sent "per: $per, to its database on the node, 1 flow" web near 50M --flows 1
 	sent "per: $per, across nodes, 8 flows" web far 50M --flows 8
 	LAB_TO=$(service_ip database) sent "per: $per, through a ClusterIP, 1 flow" web far 50M --flows 1
@@ -105,7 +103,7 @@ limited() {
 	both "per: $per, internet and database" abroad far 20M 60M
 	if [ "$per" = Pair ]; then
 		both "per: Pair, two databases" near far '' 60M
-		is "per: Pair: its pairs" "$(rule web database '[.pairs[].peer] | sort | join(", ")')" \
+		is "$CNI, per: Pair: its pairs" "$(rule web database '[.pairs[].peer] | sort | join(", ")')" \
 			"pod default/far, pod default/near"
 	else
 		both "per: Pod, two databases" near far '' 50M
@@ -118,7 +116,7 @@ limited() {
 relabelled() {
 	local joined left
 	policy Pod 400M
-	becomes "in all 400M" 10 400000000 eval "page 1 explain/pod/default/web |
+	becomes "$CNI, in all 400M" 10 400000000 eval "page 1 explain/pod/default/web |
 		jq '.limits[] | select(.limit == \"pod default/web\") | .ceil'"
 	run_start live web other 8 --flows 2
 	sleep 2
@@ -129,23 +127,23 @@ relabelled() {
 	left=$(moment)
 	sleep 2.2
 	run_stop live
-	is_share "a pod joins: within a second" "$(run_rate live "$joined + 1" "$joined + 2.4")" 50M 95 101
-	is_share "and leaves: within a second" "$(run_rate live "$left + 1" "$left + 2")" 400M 90 101
+	is_share "$CNI, a pod joins: within a second" "$(run_rate live "$joined + 1" "$joined + 2.4")" 50M 95 101
+	is_share "$CNI, a pod leaves: within a second" "$(run_rate live "$left + 1" "$left + 2")" 400M 90 101
 }
 
 # The agent is killed, and the next one begins without an API: whom rules are for stays.
 agent_away() {
 	policy Pod
-	becomes "in all 60M again" 10 60000000 eval "page 1 explain/pod/default/web |
+	becomes "$CNI, in all 60M again" 10 60000000 eval "page 1 explain/pod/default/web |
 		jq '.limits[] | select(.limit == \"pod default/web\") | .ceil'"
-	becomes "and its peers are known" 10 2 rule web database .matched
+	becomes "$CNI, and its peers are known" 10 2 rule web database .matched
 	cluster stop api
 	kill -KILL "$(agent_pid 1)"
 	sent "no API, and the agent is killed" web far 50M --flows 2
-	becomes "an agent that begins without the API" 60 ok page 1 livez
+	becomes "$CNI, an agent that begins without the API" 60 ok page 1 livez
 	sent "no API, the next agent" web far 50M --flows 2
 	cluster start api
-	becomes "the API is back" 120 2 rule web database .matched
+	becomes "$CNI, the API is back" 120 2 rule web database .matched
 	sent "the API is back" web far 50M --flows 2
 }
 
@@ -164,8 +162,8 @@ received() {
 		      from: [{podSelector: {matchLabels: {app: web}}}]
 		      ceil: 30M
 	END
-	becomes "from some: in force" 10 true rule near web .in_force
-	becomes "from some: also on the other node" 10 true rule far web .in_force
+	becomes "$CNI, from some: in force" 10 true rule near web .in_force
+	becomes "$CNI, from some: also on the other node" 10 true rule far web .in_force
 	sent "from some, on the node" web near 30M --flows 1
 	sent "from some, across nodes" web far 30M --flows 8
 	LAB_TO=$(service_ip database) sent "from some, through a ClusterIP" web far 30M --flows 2
@@ -173,10 +171,9 @@ received() {
 	k delete bandwidthpolicy db >/dev/null
 }
 
-one() {
-	local pod
-	diag "$1"
-	agent_deploy
+between() {
+	local begin=$SECONDS
+	CNI=$1
 	ip -n "$PPC_NS-cp" addr add "$ABROAD/32" dev lo 2>/dev/null || true
 	pod_start web 1
 	pod_start near 1
@@ -187,15 +184,15 @@ one() {
 	label far app=db
 	service_start database far 40
 	lab_defer 'k delete bandwidthpolicy --all >/dev/null 2>&1'
+	learn web far
+	LAB_TO=$(service_ip database) learn web far
 	limited Pod
 	limited Pair
 	relabelled
-	[ "$(network)" != bridge ] || agent_away
+	[ "$CNI" != bridge ] || agent_away
 	received
-	becomes "of objects that are gone nothing is left" 10 0 \
+	becomes "$CNI, of objects that are gone nothing is left" 10 0 \
 		eval "page 1 explain/pod/default/web | jq '.limits | length'"
 	pod_delete web near other far
+	diag "$CNI, between: $((SECONDS - begin)) s"
 }
-
-each_cni between one "$@"
-done_testing

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The same limits under each CNI: what pods and pods with hostNetwork send, what pods receive, on
-# one node, across nodes and through ClusterIPs, and what a tenant's pods have together. Of limits
-# that change, break and go, under two of them, see agent.sh and ingress.sh.
+# one node, across nodes and through ClusterIPs, what a tenant's pods have together, and limits
+# between pods (between.sh). Of limits that change, break and go, under two of them, see agent.sh
+# and ingress.sh.
 #
 #   cni.sh [CNI...]     default all of $PPC_NETWORKS; a cluster that is up is used as it is
 #
@@ -10,6 +11,8 @@
 set -eu
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=between.sh
+. "$(dirname "$0")/between.sh"
 
 # pods a and b and one with hostNetwork, h, on node 1; c and d on node 2
 start_pods() {
@@ -137,6 +140,10 @@ one() {
 	local begin=$SECONDS cni
 	cni=$(network)
 	agent_deploy
+	[ -z "${ONLY_BETWEEN:-}" ] || {
+		between "$cni"
+		return
+	}
 	start_pods
 	sends "$cni"
 	receives "$cni"
@@ -144,6 +151,7 @@ one() {
 	restarted "$cni"
 	tenant "$cni"
 	pod_delete a b c d h
+	between "$cni"
 	diag "$cni: $((SECONDS - begin)) s"
 }
 
