@@ -169,6 +169,23 @@ static json_t *notes(const struct pp_plan *plan, const char *subject)
 	return list;
 }
 
+/* What only shows when it is known who matches. */
+static void add_crowds(const struct pp_agent *a, const struct pp_plan_subject *s, json_t *list)
+{
+	for (int way = 0; way < PP_N_WAYS; way++) {
+		size_t room, n = pp_agent_crowd(a, s, way, &room);
+		char text[200];
+
+		if (!n)
+			continue;
+		snprintf(text, sizeof(text),
+			 "%s: %zu rules are for one peer, and %zu have room beside the other "
+			 "limits: the last may not bind",
+			 pp_agent_dirs[way], n, room);
+		json_array_append_new(list, json_pack("{s:s}", "text", text));
+	}
+}
+
 int pp_agent_answer(FILE *f, int status, json_t *o)
 {
 	json_dumpf(o, f, JSON_INDENT(2));
@@ -225,7 +242,7 @@ int pp_agent_explain(FILE *f, const char *rest, void *arg)
 	const struct pp_agent *a = arg;
 	const struct pp_plan_subject *s;
 	char name[400];
-	json_t *o;
+	json_t *o, *list;
 
 	if (!a->plan)
 		return refuse(f, 503, "not all objects are known yet%s", "");
@@ -243,6 +260,8 @@ int pp_agent_explain(FILE *f, const char *rest, void *arg)
 	set_text(o, "class_from", s->class_from);
 	set(o, "limits", limits(a, s));
 	set(o, "annotations", annotations(a, s));
-	set(o, "notes", notes(a->plan, name));
+	list = notes(a->plan, name);
+	add_crowds(a, s, list);
+	set(o, "notes", list);
 	return pp_agent_answer(f, 200, o);
 }

@@ -138,3 +138,45 @@ size_t pp_agent_count_peers(const struct pp_agent *a, const struct pp_plan_match
 		       ? a->parties->n_matched[m->index]
 		       : 0;
 }
+
+/* --- too many for one peer */
+
+static size_t depth_of(const struct pp_plan_pipe *p)
+{
+	size_t n = 0;
+
+	for (; p; p = p->parent)
+		n++;
+	return n;
+}
+
+static size_t room_for_rules(const struct pp_plan_subject *s, int way)
+{
+	size_t n = depth_of(s->leaf[way]) + depth_of(s->uplink[way]);
+
+	for (int i = 0; i < PP_PLAN_CAPS; i++)
+		n += s->cap[way][i] != NULL;
+	return n < PP_MAX_PATH ? PP_MAX_PATH - n : 0;
+}
+
+size_t pp_agent_crowd(const struct pp_agent *a, const struct pp_plan_subject *s, int way,
+		      size_t *ret_room)
+{
+	const struct pp_parties *p = a->parties;
+	size_t most = 0;
+
+	*ret_room = room_for_rules(s, way);
+	if (!p || s->n_rules[way] <= *ret_room)
+		return 0;
+	for (uint32_t g = 0; g < p->n_groups; g++) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < s->n_rules[way]; i++) {
+			const struct pp_plan_match *m = s->rule[way][i].match;
+
+			n += m->all || pp_parties_has(p, g, m->index);
+		}
+		most = n > most ? n : most;
+	}
+	return most > *ret_room ? most : 0;
+}

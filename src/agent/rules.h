@@ -14,6 +14,13 @@ int pp_agent_match(struct pp_agent *a);
 bool pp_agent_matched(const struct pp_agent *a);
 
 /*
+ * The most rules of a subject that are for one peer, of all ports, where that is more than fits on
+ * a connection's way: the last of them may not bind. 0: all fit. *ret_room is how many do.
+ */
+size_t pp_agent_crowd(const struct pp_agent *a, const struct pp_plan_subject *s, int way,
+		      size_t *ret_room);
+
+/*
  * How many pods and blocks the rules of a pipe's match are for, in the cluster; 0 where it is not
  * known, or everybody.
  */
