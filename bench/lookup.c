@@ -4,10 +4,10 @@
 //   lookup [ROUNDS]     default 5; root
 //
 // A socket sends datagrams through a TUN device, first all to one peer, as on a connection, then
-// each to another one, drawn from 100 000: then each packet has its path looked up, with caches that
-// many others have used. Both are what the kernel adds up for the egress program (run_time_ns),
-// medians of the rounds; the difference is the look-up. Of the rules the first is for all of these
-// peers, where they are known, and the others for none of them.
+// each to another one, drawn from 100 000: then each packet has its path looked up, with caches
+// that many others have used. Both are what the kernel adds up for the egress program
+// (run_time_ns), medians of the rounds; the difference is the look-up. Of the rules the first is
+// for all of these peers, where they are known, and the others for none of them.
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
