@@ -149,7 +149,7 @@ $(B)/tests/bpf/test_slots $(B)/tests/bpf/test_wants $(B)/tests/bpf/test_parties:
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(KERNEL_OBJS) $(LDLIBS)
 
-$(B)/program: bench/program.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h
+$(B)/program $(B)/lookup: $(B)/%: bench/%.c $(wildcard tests/bpf/*) $(B)/podpace.skel.h
 	$(CC) $(ALL_CFLAGS) -Itests -Itests/bpf -o $@ $< $(BPF_RIG) $(LDLIBS)
 
 # the compiler of plans alone, with the command's own optimization

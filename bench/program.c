@@ -20,6 +20,7 @@
 
 #include "bpf/law.h"
 #include "rig.h"
+#include "rules.h"
 #include "wire.h"
 
 #define MAX_ROUNDS 99
@@ -34,17 +35,30 @@ static const struct {
 	int pipes;      /* on the path of the cgroup that sends */
 	bool elsewhere; /* another cgroup has one */
 	bool tree;      /* each but the last is a member of the next */
+	int rules;      /* that are for others, beside; and then the pipes are rules', for all */
 } rows[] = {
-	{ "no limit on the host", 0, false, false },
-	{ "limits elsewhere, none on the path", 0, true, false },
-	{ "1 pipe", 1, false, false },
-	{ "3 pipes", 3, false, false },
-	{ "3 pipes, a tree of shares", 3, false, true },
-	{ "8 pipes", 8, false, false },
+	{ "no limit on the host", 0, false, false, 0 },
+	{ "limits elsewhere, none on the path", 0, true, false, 0 },
+	{ "1 pipe", 1, false, false, 0 },
+	{ "1 pipe, of a rule, and 15 rules for others", 1, false, false, 15 },
+	{ "3 pipes", 3, false, false, 0 },
+	{ "3 pipes, of rules, and 13 rules for others", 3, false, false, 13 },
+	{ "3 pipes, a tree of shares", 3, false, true, 0 },
+	{ "8 pipes", 8, false, false, 0 },
 };
 
+static void add_rules(uint64_t id, int pipes, int others)
+{
+	rules_match(1, (struct pp_match){ .kind = PP_MATCH_ALL });
+	rules_match(2, (struct pp_match){ .kind = PP_MATCH_GROUPS });
+	for (int i = 0; i < others; i++)
+		rules_add(20 + i, id, 2, PP_RATE_MAX);
+	for (int i = 0; i < pipes; i++)
+		rules_add(1 + i, id, 1, PP_RATE_MAX);
+}
+
 /* The sender is 8 levels down; pipes are on the innermost. */
-static void set_up(int pipes, bool elsewhere, bool tree)
+static void set_up(int pipes, bool elsewhere, bool tree, int rules)
 {
 	char path[64] = "limited";
 	uint64_t id[PP_MAX_PATH];
@@ -55,7 +69,9 @@ static void set_up(int pipes, bool elsewhere, bool tree)
 		n += snprintf(path + n, sizeof(path) - n, "/%d", i);
 	}
 	rig_clear();
-	for (int i = 0; i < pipes; i++)
+	if (rules)
+		add_rules(id[PP_MAX_PATH - 1], pipes, rules);
+	for (int i = 0; i < pipes && !rules; i++)
 		rig_limit(1 + i, id[PP_MAX_PATH - 1 - i], PP_RATE_MAX);
 	for (int i = 0; tree && i < pipes - 1; i++) {
 		rig.pipe[1 + i].weight = PP_WEIGHT_DEFAULT;
@@ -135,7 +151,7 @@ static int measure_all(void)
 
 	/* with the clock of run_time_ns switched off, and nothing attached */
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		set_up(rows[i].pipes, rows[i].elsewhere, rows[i].tree);
+		set_up(rows[i].pipes, rows[i].elsewhere, rows[i].tree, rows[i].rules);
 		run[i] = median(test_run);
 	}
 	if (has_wire && (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0 ||
@@ -149,7 +165,7 @@ static int measure_all(void)
 			printf("no TUN device |\n");
 			continue;
 		}
-		set_up(rows[i].pipes, rows[i].elsewhere, rows[i].tree);
+		set_up(rows[i].pipes, rows[i].elsewhere, rows[i].tree, rows[i].rules);
 		printf("%.0f |\n", median(tcp));
 	}
 	return 0;

@@ -25,14 +25,13 @@ static __always_inline __u32 highest(__u32 levels)
 
 /* --- from a packet: the helper knows its socket's ancestors by level, 0 where there is none */
 
-__noinline int pp_rules_of_skb(struct __sk_buff *skb, struct pp_path *path, struct pp_state *st,
-			       __u32 dir, struct party *q)
+/* levels: where there are rules. */
+__noinline int pp_rules_of_skb(struct __sk_buff *skb, struct pp_path *path, __u32 levels, __u32 dir,
+			       struct party *q)
 {
-	__u32 levels = st ? st->levels : 0;
-
 	if (!path || !q)
 		return 0;
-	path->rules |= q->turns;
+	path->rules = PP_HAS_RULES | q->turns;
 	pp_party_find(q);
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
@@ -48,7 +47,7 @@ __noinline int pp_rules_of_skb(struct __sk_buff *skb, struct pp_path *path, stru
 __noinline int pp_path_of_skb(struct __sk_buff *skb, struct pp_path *path, struct pp_state *st,
 			      __u32 dir, struct party *q)
 {
-	__u32 levels, up = 0, k;
+	__u32 levels, up = 0, k, ruled = 0;
 	__u64 gen;
 
 	if (!path || !st)
@@ -65,10 +64,11 @@ __noinline int pp_path_of_skb(struct __sk_buff *skb, struct pp_path *path, struc
 			continue;
 		k = pp_path_add(path, id, dir);
 		up = up ? up : k;
+		ruled |= (__u32)path->rules << level;
 	}
 	path->common = path->n;
-	if (path->rules)
-		pp_rules_of_skb(skb, path, st, dir, q);
+	if (ruled)
+		pp_rules_of_skb(skb, path, ruled, dir, q);
 	return pp_path_end(path, up, gen);
 }
 
@@ -254,12 +254,15 @@ static __always_inline __u64 ancestor_id(struct cgroup *cg, __u32 level)
 	return id;
 }
 
-__noinline int pp_rules_of_cgroup(struct pp_path *path, __u64 cgroup, struct pp_state *st,
-				  __u32 dir, struct party *q)
+/* levels: where there are rules. */
+__noinline int pp_rules_of_cgroup(struct pp_path *path, __u64 cgroup, __u32 levels, __u32 dir,
+				  struct party *q)
 {
 	struct cgroup *cg = (void *)cgroup;
-	__u32 levels = st ? levels_of(cg, st->levels) : 0;
 
+	if (!path)
+		return 0;
+	path->rules = PP_HAS_RULES;
 	pp_party_find(q);
 	for (int i = 0; levels && i < PP_MAX_DEPTH; i++) {
 		__u32 level = highest(levels);
@@ -274,7 +277,7 @@ __noinline int pp_path_of_cgroup(struct pp_path *path, __u64 cgroup, struct pp_s
 				 struct party *q)
 {
 	struct cgroup *cg = (void *)cgroup;
-	__u32 levels, up = 0, k;
+	__u32 levels, up = 0, k, ruled = 0;
 	__u64 gen;
 
 	if (!path || !st)
@@ -288,10 +291,11 @@ __noinline int pp_path_of_cgroup(struct pp_path *path, __u64 cgroup, struct pp_s
 		levels &= ~(1U << level);
 		k = pp_path_add(path, ancestor_id(cg, level), dir);
 		up = up ? up : k;
+		ruled |= (__u32)path->rules << level;
 	}
 	path->common = path->n;
-	if (path->rules)
-		pp_rules_of_cgroup(path, cgroup, st, dir, q);
+	if (ruled)
+		pp_rules_of_cgroup(path, cgroup, ruled, dir, q);
 	return pp_path_end(path, up, gen);
 }
 

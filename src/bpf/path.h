@@ -124,12 +124,15 @@ __noinline __u32 pp_path_add(struct pp_path *path, __u64 cgroup_id, __u32 dir)
 	struct pp_slot *slot = bpf_map_lookup_elem(&pp_slots, &cgroup_id);
 	__u32 k, own, cap[PP_MAX_CAPS];
 
-	if (!path || !slot)
+	if (!path)
+		return 0;
+	path->rules = 0;
+	if (!slot)
 		return 0;
 	if (!path->identity)
 		path->identity = slot->identity;
 	if (slot->rule[dir == PP_INGRESS][0].pipe)
-		path->rules |= PP_HAS_RULES;
+		path->rules = PP_HAS_RULES;
 	k = dir == PP_EGRESS ? slot->pipe[PP_EGRESS] : slot->pipe[PP_INGRESS];
 	own = dir == PP_EGRESS ? slot->own[PP_EGRESS] : slot->own[PP_INGRESS];
 	if (own && pp_path_lacks_member(path, k))
