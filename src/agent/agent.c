@@ -159,8 +159,12 @@ static int make_plan(struct pp_agent *a)
 		r = pp_agent_compile(a);
 		a->compile_ns = pp_now() - begin;
 		a->parties_due = true;
-		if (!r)
+		if (!r) {
+			/* they speak of the plan before */
+			pp_parties_free(a->parties);
+			a->parties = NULL;
 			r = pp_agent_follow(a);
+		}
 	}
 	if (!r)
 		a->plan_due = false;

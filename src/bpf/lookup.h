@@ -175,7 +175,9 @@ __noinline int pp_look_up(struct __sk_buff *skb, struct pp_path *path, struct pp
 			path->peer = q.addr;
 			path->port = q.port;
 			/* a listener has handshakes, which are no flows */
-			if (q.protocol != IPPROTO_TCP)
+			if (q.protocol == IPPROTO_TCP)
+				q.turns = PP_IS_HANDSHAKE;
+			else
 				q.turns = anew ? PP_TAKES_TURNS : PP_TAKES_TURNS | PP_HAD_TURN;
 		} else {
 			party_of_sk(sk, &q, dir);

@@ -15,6 +15,7 @@ enum pp_path_rules {
 	PP_HAS_RULES = 1,  /* it depends on the peer: a slot has rules */
 	PP_TAKES_TURNS = 2, /* the socket has another peer with each packet */
 	PP_HAD_TURN = 4,    /* and the pipes are those of its last one still */
+	PP_IS_HANDSHAKE = 8, /* a listener's packets: whoever sends them may be nobody */
 };
 
 /* The pipes that a socket's packets cross in one direction, and what it did in each. */

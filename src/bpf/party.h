@@ -163,7 +163,8 @@ static __always_inline void begin_pair(struct pp_pipe *p, const struct pp_pipe *
 
 /*
  * The pipe of a rule's pair with this party: the one there is, or a new one. Without room it is the
- * rule's own: what found none shares one limit, and an event is counted.
+ * rule's own: what found none shares one limit, and an event is counted. A handshake makes none: a
+ * flood of them, from addresses that are made up, would take them all.
  */
 __noinline __u32 pp_pair_of(__u32 of, struct party *q)
 {
@@ -183,6 +184,8 @@ __noinline __u32 pp_pair_of(__u32 of, struct party *q)
 	was = bpf_map_lookup_elem(&pp_pairs, &key);
 	if (was)
 		return *was;
+	if (q->turns & PP_IS_HANDSHAKE)
+		return of;
 	k = take_pair(st);
 	p = k ? bpf_map_lookup_elem(&pp_pipes, &k) : NULL;
 	if (!p) {

@@ -144,6 +144,8 @@ agent_away() {
 	sent "no API, the next agent" web far 50M --flows 2
 	cluster start api
 	becomes "$CNI, the API is back" 120 2 rule web database .matched
+	becomes "$CNI, and the other node hears it" 120 1 \
+		metric 2 'podpace_watch_connected{resource="bandwidthpolicies"}'
 	sent "the API is back" web far 50M --flows 2
 }
 
