@@ -475,7 +475,8 @@ static int write_metrics(FILE *f, const char *rest, void *arg)
 static int index_page(FILE *f, const char *rest, void *arg)
 {
 	(void)rest, (void)arg;
-	fputs("podpace agent: /metrics /readyz /livez /explain/pod/NAMESPACE/NAME /explain/cgroup/PATH\n",
+	fputs("podpace agent: /metrics /readyz /livez /explain/pod/NAMESPACE/NAME /explain/cgroup/PATH "
+	      "/pod/NAMESPACE/NAME /limits\n",
 	      f);
 	return 200;
 }
