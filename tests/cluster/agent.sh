@@ -4,7 +4,7 @@
 # change, break and go, that outlive the agent, the API server and the kubelet, and that are gone
 # after the uninstallation.
 #
-#   agent.sh [CNI...]     default bridge flannel; a cluster that is up is used as it is
+#   agent.sh [CNI...]     default flannel; a cluster that is up is used as it is
 #
 # shellcheck disable=SC2317	# each_cni calls the functions
 set -eu
@@ -165,5 +165,6 @@ one() {
 	pod_delete a b c
 }
 
+[ $# -gt 0 ] || set -- flannel
 each_cni agent one "$@"
 done_testing

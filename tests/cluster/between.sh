@@ -112,6 +112,28 @@ limited() {
 	free "per: $per, what comes back" near web
 }
 
+# A pod in its node's network has no address of its own: it is known by who it says it is.
+host_peer() {
+	policy Pod
+	pod_apply hostdb 2 <<-END
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: hostdb, labels: {app: db}}
+		spec:
+		  nodeName: n2
+		  hostNetwork: true
+		  dnsPolicy: Default
+		  terminationGracePeriodSeconds: 0
+		  containers:
+		  - {name: main, image: "$PPC_IMAGE", imagePullPolicy: Never}
+	END
+	becomes "$CNI, per: Pod, one in its node's network is a peer" 10 3 rule web database .matched
+	learn web hostdb
+	sent "per: Pod, to one in its node's network" web hostdb 50M --flows 2
+	pod_delete hostdb
+	becomes "$CNI, per: Pod, and is none when it is gone" 10 2 rule web database .matched
+}
+
 # A pod joins and leaves under load. The whole pod may send 400M.
 relabelled() {
 	local joined left
@@ -190,6 +212,7 @@ between() {
 	LAB_TO=$(service_ip database) learn web far
 	limited Pod
 	limited Pair
+	host_peer
 	relabelled
 	[ "$CNI" != bridge ] || agent_away
 	received

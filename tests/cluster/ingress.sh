@@ -4,7 +4,7 @@
 # service, beside limits of its senders. The peers that this takes are found from the cluster and
 # follow it; without the right to see nodes the limits hold.
 #
-#   ingress.sh [CNI...]   default bridge flannel; a cluster that is up is used as it is
+#   ingress.sh [CNI...]   default bridge; a cluster that is up is used as it is
 #
 # shellcheck disable=SC2317	# each_cni calls the functions
 set -eu
@@ -207,5 +207,6 @@ one() {
 		'slots 1 | jq length'
 }
 
+[ $# -gt 0 ] || set -- bridge
 each_cni ingress one "$@"
 done_testing
