@@ -7,10 +7,10 @@
 #include "agent/limits.h"
 #include "agent/once.h"
 #include "agent/rules.h"
+#include "agent/tell.h"
 #include "base/base.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/qty.h"
 #include "kernel/caps.h"
 
 #define MS 1000000ull
@@ -21,6 +21,8 @@
 #define AGAIN_NS (1500 * MS)
 /* for the first lists of pods that rules name */
 #define MATCH_NS (10000 * MS)
+/* so many times as long as dealing with it takes, between two changes of pods elsewhere */
+#define OTHERS_TIMES 5
 
 static void make_due(struct pp_agent *a)
 {
@@ -30,82 +32,6 @@ static void make_due(struct pp_agent *a)
 }
 
 /* --- applying */
-
-static void took(struct pp_agent *a, uint64_t ns)
-{
-	int i = 0;
-
-	while (i < PP_AGENT_N_BUCKETS && ns > pp_agent_buckets_ms[i] * MS)
-		i++;
-	a->took[i]++;
-	a->took_count++;
-	a->took_sum_ns += ns;
-}
-
-static uint64_t latest(const struct pp_agent *a, uint64_t asked)
-{
-	uint64_t t = asked > a->tree_changed ? asked : a->tree_changed;
-
-	return t > a->objects_changed ? t : a->objects_changed;
-}
-
-static void tell_granted(const struct pp_agent *a, const struct pp_pod *pod, enum pp_dir dir)
-{
-	const struct pp_plan_subject *s = pp_plan_find(a->plan, pod->ns, pod->name, pod->uid);
-	const struct pp_plan_pipe *p = s ? s->leaf[dir] : NULL;
-	char limit[32] = "a share";
-
-	if (p && p->ceil)
-		pp_rate_format(limit, p->ceil);
-	pp_log(PP_LOG_INFO, "limit in force", "namespace", pod->ns, "pod", pod->name, "direction",
-	       pp_agent_dirs[dir], "limit", limit, "from",
-	       p && p->ceil_from ? p->ceil_from : "a limit of many", NULL);
-}
-
-/* Tells of each limit whose state is new. */
-static void tell(struct pp_agent *a)
-{
-	for (size_t i = 0; i < a->pods.n * PP_N_DIR; i++) {
-		struct pp_pod *pod = a->pods.pods[i / PP_N_DIR];
-		struct pp_pod_limit *l = &pod->limit[i % PP_N_DIR];
-		uint64_t known = latest(a, l->asked);
-
-		if (l->granted) {
-			took(a, l->granted > known ? l->granted - known : 0);
-			tell_granted(a, pod, i % PP_N_DIR);
-		}
-		l->granted = 0;
-		if (l->reported)
-			continue;
-		if (l->state == PP_POD_FAILED || l->state == PP_POD_INVALID)
-			pp_agent_report(a, pod, i % PP_N_DIR);
-		l->reported = true;
-	}
-}
-
-/* What limits do without is told once, and when it is there again. */
-static void tell_unmet(struct pp_agent *a, const struct pp_unmet *now)
-{
-	char n[32];
-
-	snprintf(n, sizeof(n), "%zu", now->identities);
-	if (now->identities && !a->unmet.identities)
-		pp_log(PP_LOG_WARN,
-		       "pods are not announced by their identity: the map of cgroups is full",
-		       "pods", n, NULL);
-	else if (!now->identities && a->unmet.identities)
-		pp_log(PP_LOG_INFO, "all pods are announced by their identity again", NULL);
-	if (now->peers[0] && strcmp(now->peers, a->unmet.peers) != 0)
-		pp_log(PP_LOG_WARN, "peers are missing", "why", now->peers, NULL);
-	else if (!now->peers[0] && a->unmet.peers[0])
-		pp_log(PP_LOG_INFO, "all peers are there again", NULL);
-	if (now->parties[0] && strcmp(now->parties, a->unmet.parties) != 0)
-		pp_log(PP_LOG_WARN, "rules are not in force towards all of their peers", "why",
-		       now->parties, NULL);
-	else if (!now->parties[0] && a->unmet.parties[0])
-		pp_log(PP_LOG_INFO, "rules are in force towards all of their peers again", NULL);
-	a->unmet = *now;
-}
 
 /*
  * Is all known that limits are made of? Until then they stay as another agent has left them: a plan
@@ -168,8 +94,13 @@ static int make_plan(struct pp_agent *a)
 	}
 	if (!r)
 		a->plan_due = false;
-	if (!r && (a->parties_due || !a->parties))
+	if (!r && (a->parties_due || !a->parties)) {
+		uint64_t begin = pp_now();
+
 		r = pp_agent_match(a);
+		/* of 100 000 pods some change all the time */
+		a->others_next = pp_now() + OTHERS_TIMES * (pp_now() - begin + a->apply_ns);
+	}
 	if (!r)
 		a->parties_due = false;
 	return r;
@@ -220,7 +151,7 @@ static int apply_all(struct pp_agent *a, bool thorough, struct pp_err *e)
 	a->apply_ns = pp_now() - begin;
 	if (!r)
 		a->peers_due = false;
-	tell_unmet(a, &unmet);
+	pp_agent_tell_unmet(a, &unmet);
 	return r;
 }
 
@@ -255,7 +186,7 @@ static void apply(void *arg)
 	a->loaded = true;
 	a->applied++;
 	pp_agent_settle(a);
-	tell(a);
+	pp_agent_tell(a);
 	if (a->kube)
 		pp_agent_remark(a);
 	pp_agent_status(a);
@@ -294,12 +225,23 @@ static void on_cluster(void *arg)
 	make_due(a);
 }
 
-static void on_others(void *arg)
+static void on_others_timer(void *arg)
 {
 	struct pp_agent *a = arg;
 
 	a->parties_due = true;
 	make_due(a);
+}
+
+static void on_others(void *arg)
+{
+	struct pp_agent *a = arg;
+	uint64_t now = pp_now();
+
+	if (a->others_next <= now)
+		on_others_timer(a);
+	else
+		pp_source_arm(a->others_timer, a->others_next - now);
 }
 
 static void on_put(json_t *object, void *arg)
@@ -411,6 +353,8 @@ static int open_all(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = pp_source_timer(a->loop, apply, a, &a->apply_timer);
 	if (!r)
+		r = pp_source_timer(a->loop, on_others_timer, a, &a->others_timer);
+	if (!r)
 		r = pp_agent_open_expiry(a);
 	if (!r)
 		r = pp_cgroupfs_open(&a->cgroupfs, e);
@@ -446,6 +390,7 @@ static void close_all(struct pp_agent *a)
 	pp_sources_free(a->said);
 	pp_source_free(a->apply_timer);
 	pp_source_free(a->expiry_timer);
+	pp_source_free(a->others_timer);
 	pp_source_free(a->end_timer);
 	pp_source_free(a->signals);
 	if (a->signal_fd >= 0)

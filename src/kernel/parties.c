@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A group that somebody is in is never written to: what is new in it becomes another group, and
 // each party goes from one to the other by itself.
+#define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <sys/mman.h>
 
@@ -142,12 +143,11 @@ static struct pp_group_in group_in(const struct set *s, size_t g, const uint32_t
 	return in;
 }
 
-static const struct pp_group_in *sorted_groups;
-
-static int by_content(const void *a, const void *b)
+static int by_content(const void *a, const void *b, void *groups)
 {
-	return memcmp(&sorted_groups[*(const uint32_t *)a], &sorted_groups[*(const uint32_t *)b],
-		      sizeof(*sorted_groups));
+	const struct pp_group_in *g = groups;
+
+	return memcmp(&g[*(const uint32_t *)a], &g[*(const uint32_t *)b], sizeof(*g));
 }
 
 static bool *groups_in_use(const struct set *s)
@@ -162,13 +162,14 @@ static bool *groups_in_use(const struct set *s)
 }
 
 /* A group of the kernel that is just so; 0 if there is none. */
-static uint32_t find_group(const uint32_t *order, size_t n, const struct pp_group_in *in)
+static uint32_t find_group(const struct pp_group_in *groups, const uint32_t *order, size_t n,
+			   const struct pp_group_in *in)
 {
 	size_t low = 0, high = n;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int r = memcmp(&sorted_groups[order[middle]], in, sizeof(*in));
+		int r = memcmp(&groups[order[middle]], in, sizeof(*in));
 
 		if (!r)
 			return order[middle];
@@ -194,12 +195,11 @@ static int place_groups(struct set *s, const uint32_t *match, size_t n_matches)
 	for (uint32_t g = 1; g < PP_MAX_GROUPS; g++)
 		if (used[g])
 			order[n++] = g;
-	sorted_groups = s->groups;
-	qsort(order, n, sizeof(*order), by_content);
+	qsort_r(order, n, sizeof(*order), by_content, s->groups);
 	for (size_t g = 1; g < s->p->n_groups; g++) {
 		struct pp_group_in in = group_in(s, g, match, n_matches);
 
-		s->group_of[g] = find_group(order, n, &in);
+		s->group_of[g] = find_group(s->groups, order, n, &in);
 		if (s->group_of[g])
 			continue;
 		while (next < PP_MAX_GROUPS && used[next])
