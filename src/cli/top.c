@@ -9,6 +9,7 @@
 static const struct pp_col cols[] = {
 	{ "target", "target", PP_STR, PP_ALIGN_TYPE },
 	{ "direction", "dir", PP_STR, PP_ALIGN_TYPE },
+	{ "peer", "to or from", PP_STR, PP_ALIGN_TYPE },
 	{ "limit", "limit", PP_RATE, PP_ALIGN_TYPE },
 	{ "rate", "rate", PP_RATE_LIVE, PP_ALIGN_TYPE },
 	{ "used", "used", PP_PERCENT, PP_ALIGN_TYPE },
@@ -19,19 +20,25 @@ static const struct pp_col cols[] = {
 	{ "in_force", "in force", PP_BOOL, PP_ALIGN_TYPE },
 };
 
+#define OF_PEERS 2
+
 static int print(const struct pp_samples *samples, enum pp_format format)
 {
 	_cleanup_free_ struct pp_cell *cells =
 		calloc(samples->n + 1, sizeof(*cells) * ARRAY_SIZE(cols));
+	struct pp_col shown[ARRAY_SIZE(cols)];
 	struct pp_cell *c = cells;
+	bool peers = false;
 
 	if (!cells)
 		return -ENOMEM;
 	for (size_t i = 0; i < samples->n; i++) {
 		const struct pp_sample *s = &samples->s[i];
 
+		peers |= s->limit.peer != NULL;
 		*c++ = pp_cell_str(s->target);
 		*c++ = pp_cell_str(pp_dir_name(s->limit.dir));
+		*c++ = pp_cell_str(s->limit.peer);
 		*c++ = s->now.rate < PP_NO_CEIL ? pp_cell_num(s->now.rate) : pp_cell_absent();
 		*c++ = pp_cell_num(s->rate);
 		*c++ = pp_cell_num(s->rate * 1000 / s->capacity);
@@ -41,7 +48,10 @@ static int print(const struct pp_samples *samples, enum pp_format format)
 		*c++ = pp_cell_num(s->refused);
 		*c++ = pp_cell_bool(s->in_force);
 	}
-	return pp_out_table(stdout, format, "limits", cols, ARRAY_SIZE(cols), cells, samples->n,
+	memcpy(shown, cols, sizeof(cols));
+	if (!peers)
+		shown[OF_PEERS].head = NULL;
+	return pp_out_table(stdout, format, "limits", shown, ARRAY_SIZE(cols), cells, samples->n,
 			    NULL);
 }
 

@@ -7,13 +7,32 @@
 #
 #   between CNI
 
-# An address of the internet's, for documentation (RFC 5737); the control plane has it.
+# An address of the internet's, for documentation (RFC 5737): of a namespace behind the control
+# plane's, since a receiver counts all that its namespace gets.
 ABROAD=198.51.100.7
+ABROAD_NS=$PPC_NS-abroad
+
+abroad_start() {
+	local cp=$PPC_NS-cp near=169.254.7.1
+	ip netns del "$ABROAD_NS" 2>/dev/null || true
+	ip netns add "$ABROAD_NS"
+	lab_defer "ip netns del '$ABROAD_NS' 2>/dev/null"
+	ip -n "$cp" link add abroad0 type veth peer name eth0 netns "$ABROAD_NS"
+	ip -n "$cp" addr add "$near/32" dev abroad0
+	ip -n "$cp" link set abroad0 up
+	ip -n "$cp" route add "$ABROAD/32" dev abroad0
+	ip -n "$ABROAD_NS" addr add "$ABROAD/32" dev eth0
+	ip -n "$ABROAD_NS" link set lo up
+	ip -n "$ABROAD_NS" link set eth0 up
+	ip -n "$ABROAD_NS" route add "$near/32" dev eth0
+	ip -n "$ABROAD_NS" route add default via "$near"
+	nsenter --net="/run/netns/$cp" sysctl -qw net.ipv4.ip_forward=1
+}
 
 lab_become() {
 	if [ "$1" = abroad ]; then
 		trap - EXIT INT TERM
-		exec nsenter --net="/run/netns/$PPC_NS-cp" "${@:2}"
+		exec nsenter --net="/run/netns/$ABROAD_NS" "${@:2}"
 	fi
 	pod_become "$@"
 }
@@ -198,7 +217,7 @@ received() {
 between() {
 	local begin=$SECONDS
 	CNI=$1
-	ip -n "$PPC_NS-cp" addr add "$ABROAD/32" dev lo 2>/dev/null || true
+	abroad_start
 	pod_start web 1
 	pod_start near 1
 	pod_start other 1

@@ -41,7 +41,7 @@ schema() {
 }
 
 STATUS='(keys == ["events", "limits", "loaded", "root"]) and (.root | s) and .loaded == true and
-	(.events | keys == ["no_pace", "no_storage", "path_full", "slot_freed"] and all(.[]; c)) and
+	(.events | keys == ["no_pace", "no_storage", "pairs_full", "path_full", "slot_freed"] and all(.[]; c)) and
 	all(.limits[]; (.target | s) and (.direction | IN("egress", "ingress")) and
 		all(.limit, .rate, .fair_rate, .capacity; c) and all(.weight, .guarantee, .missed; . == null) and
 		all(.flows, .bytes, .packets, .refused, .delayed, .unheard; c) and
@@ -50,15 +50,15 @@ STATUS='(keys == ["events", "limits", "loaded", "root"]) and (.root | s) and .lo
 		.refused == ([to_entries[] | select(.key | startswith("refused_")) | .value] | add) and
 		(.ends_in == null or (.ends_in | c)) and (.in_force | type == "boolean") and
 		(.note == null or (.note | s)) and .set_by == "command" and
-		.name == null and .observe == false and .uplink == false and
+		.name == null and .peer == null and .observe == false and .uplink == false and
 		([keys[] | select(startswith("refused_") | not)] == ["bytes", "capacity", "delayed", "direction",
 			"ends_in", "fair_rate", "flows", "guarantee", "in_force", "limit", "marked", "missed", "name",
-			"note", "observe", "packets", "rate", "refused", "set_by", "target", "unheard", "uplink", "weight"]))'
+			"note", "observe", "packets", "peer", "rate", "refused", "set_by", "target", "unheard", "uplink", "weight"]))'
 TOP='keys == ["limits"] and all(.limits[]; (.target | s) and (.direction | IN("egress", "ingress")) and
 	all(.limit, .rate, .fair_rate; c) and all(.flows, .refused; c) and
 	all(.used, .limited; type == "number" and . >= 0) and (.in_force | type == "boolean") and
-	(keys == ["direction", "fair_rate", "flows", "in_force", "limit", "limited", "rate",
-		"refused", "target", "used"]))'
+	(keys == ["direction", "fair_rate", "flows", "in_force", "limit", "limited", "peer",
+		"rate", "refused", "target", "used"]))'
 
 # --- version, and nothing loaded
 
@@ -191,8 +191,9 @@ rm "$(pins)/pp_sockops"
 ok "no pp_sockops: unload" pp unload
 is "no pp_sockops: nothing is left" "$(pins)" ""
 limit_in a 100M
-is "pins" "$(cd "$(pins)" && echo pp_*)" "pp_egress pp_flows pp_getsockopt pp_inflows pp_ingress\
- pp_iter_tcp pp_links pp_locals pp_names pp_pipes pp_prefixes pp_rmdir pp_setsockopt pp_slots pp_sockops pp_state"
+is "pins" "$(cd "$(pins)" && echo pp_*)" "pp_blocks pp_egress pp_flows pp_getsockopt pp_groups\
+ pp_inflows pp_ingress pp_iter_tcp pp_links pp_locals pp_matches pp_names pp_pairs pp_parties pp_pipes pp_prefixes\
+ pp_rmdir pp_setsockopt pp_slots pp_sockops pp_state"
 pp unload
 is "unload: pins left" "$(find "$NETNS_PINS" -path "*$LAB_ID*")" ""
 limit a 100M
