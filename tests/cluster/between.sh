@@ -131,15 +131,18 @@ limited() {
 	free "per: $per, what comes back" near web
 }
 
-# A pod in its node's network has no address of its own: it is known by who it says it is.
+# A pod in its node's network has no address of its own: it is known by who it says it is. Of macvlan
+# the way from a pod to another node is not the way back, and kube-proxy drops what it sees half of.
 host_peer() {
+	local node=2
+	[ "$CNI" != macvlan ] || node=1
 	policy Pod
-	pod_apply hostdb 2 <<-END
+	pod_apply hostdb "$node" <<-END
 		apiVersion: v1
 		kind: Pod
 		metadata: {name: hostdb, labels: {app: db}}
 		spec:
-		  nodeName: n2
+		  nodeName: n$node
 		  hostNetwork: true
 		  dnsPolicy: Default
 		  terminationGracePeriodSeconds: 0
@@ -185,8 +188,6 @@ agent_away() {
 	sent "no API, the next agent" web far 50M --flows 2
 	cluster start api
 	becomes "$CNI, the API is back" 120 2 rule web database .matched
-	becomes "$CNI, and the other node hears it" 120 1 \
-		metric 2 'podpace_watch_connected{resource="bandwidthpolicies"}'
 	sent "the API is back" web far 50M --flows 2
 }
 
@@ -233,10 +234,11 @@ between() {
 	limited Pair
 	host_peer
 	relabelled
-	[ "$CNI" != bridge ] || agent_away
 	received
 	becomes "$CNI, of objects that are gone nothing is left" 10 0 \
 		eval "page 1 explain/pod/default/web | jq '.limits | length'"
+	# last: agents may take a minute to find an API that is back
+	[ "$CNI" != bridge ] || agent_away
 	pod_delete web near other far
 	diag "$CNI, between: $((SECONDS - begin)) s"
 }
