@@ -47,11 +47,12 @@ slots() {
 		bpftool -j map show pinned "/sys/fs/bpf/podpace/v$abi/host/pp_slots" | jq .id)"
 }
 
-# What the datapath of a pod's node has for its cgroup: 16 hexadecimal digits, from bytes, since jq
+# What the datapath of a pod's node has for its cgroup: 16 hexadecimal digits, from bytes (40 are before
+# it in pp_slot), since jq
 # does not count so far.
 identity() {
 	slots "${POD_NODE[$1]}" | jq -r --argjson id "$(stat -c %i "$(pod_path "$1")")" \
-		'.[] | select(.formatted.key == $id) | .value[-8:] | reverse | map(ltrimstr("0x")) | join("")'
+		'.[] | select(.formatted.key == $id) | .value[40:48] | reverse | map(ltrimstr("0x")) | join("")'
 }
 
 uid_begin() {
