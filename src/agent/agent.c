@@ -111,12 +111,17 @@ static int make_plan(struct pp_agent *a)
  * one has left it: for a while nothing is taken away or raised, and who matches stays until it is
  * known.
  */
+static bool waits_for_parties(const struct pp_agent *a)
+{
+	return !a->matched && pp_now() - a->began < MATCH_NS;
+}
+
 static void wait_for_parties(struct pp_agent *a, struct pp_wanted *w)
 {
 	a->matched |= pp_agent_matched(a);
 	if (a->matched)
 		w->parties = a->parties;
-	else if (pp_now() - a->began < MATCH_NS)
+	else if (waits_for_parties(a))
 		w->complete = false;
 }
 
@@ -194,7 +199,8 @@ static void apply(void *arg)
 	if (!due && !a->rests)
 		pp_mem_trim();
 	a->rests = !due;
-	pp_source_arm(a->apply_timer, a->in_kernel.more || !a->matched ? AGAIN_NS : SWEEP_NS);
+	pp_source_arm(a->apply_timer,
+		      a->in_kernel.more || waits_for_parties(a) ? AGAIN_NS : SWEEP_NS);
 }
 
 /* --- what changes */

@@ -401,7 +401,8 @@ static int count_prefix(const struct pp_cidr *c, enum pp_owner owner, void *arg)
 /* What is left is others'. */
 static int forget_all(struct pp_datapath *d, struct pp_err *e)
 {
-	struct pp_wants none = { .complete = true, .thorough = true };
+	const struct pp_parties nobody = {};
+	struct pp_wants none = { .complete = true, .thorough = true, .parties = &nobody };
 	int r = pp_prefixes_set(d, NULL, 0, PP_OWNER_AGENT, true, e);
 
 	if (r >= 0)

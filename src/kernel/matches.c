@@ -165,7 +165,7 @@ static void note_slot(const struct pp_slot *s, bool *used)
 			used[s->rule[dir][i].match % PP_MAX_MATCHES] = true;
 }
 
-void pp_matches_collect(struct pp_datapath *d)
+void pp_matches_collect(struct pp_datapath *d, bool groups)
 {
 	bool used[PP_MAX_MATCHES] = { false };
 	const struct pp_match none = { 0 };
@@ -181,7 +181,7 @@ void pp_matches_collect(struct pp_datapath *d)
 			note_slot(&slot, used);
 	}
 	for (uint32_t k = 1; k < pp_matches_end(d) && read_match(d, k, &m); k++) {
-		if (used[k] || !m.key)
+		if (used[k] || !m.key || (!groups && m.kind != PP_MATCH_BLOCKS))
 			continue;
 		bpf_map_delete_elem(d->names_fd, &m.key);
 		bpf_map_update_elem(d->matches_fd, &k, &none, BPF_ANY);

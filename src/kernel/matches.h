@@ -40,5 +40,10 @@ uint32_t pp_matches_end(const struct pp_datapath *d);
 /* What it is called, to be freed; NULL: there is none. */
 char *pp_match_name(const struct pp_datapath *d, uint32_t match);
 
-/* Entries that no slot leads to are free for others. */
-void pp_matches_collect(struct pp_datapath *d);
+/*
+ * Entries that no slot leads to are free for others: those that were set by hand and, with groups,
+ * all others too, in which nobody may be any more. Groups have bits of matches until who is in
+ * which is told anew (parties.h): another match with such an entry would be for the peers of the
+ * one before.
+ */
+void pp_matches_collect(struct pp_datapath *d, bool groups);

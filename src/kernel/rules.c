@@ -94,7 +94,7 @@ int pp_rule_set(struct pp_datapath *d, const char *path, const struct pp_limit_a
 	if (r)
 		return r;
 	pp_limits_collect(d);
-	pp_matches_collect(d);
+	pp_matches_collect(d, false);
 	r = pp_match_get(d, m, text, &match);
 	if (r)
 		return pp_err_set(e, r, "cgroup %s: %s", path,
@@ -130,6 +130,6 @@ int pp_rule_remove(struct pp_datapath *d, const char *path, enum pp_dir dir, con
 				  dir == PP_INGRESS ? "ingress" : "egress",
 				  dir == PP_INGRESS ? "from" : "to", text);
 	pp_pipe_remove(d, slot.rule[dir][place].pipe);
-	pp_matches_collect(d);
+	pp_matches_collect(d, false);
 	return pp_sockets_sync(d, path, ret_sockets, e);
 }

@@ -429,7 +429,7 @@ int pp_wants_apply(struct pp_datapath *d, struct pp_wants *w, struct pp_err *e)
 		if (!r && gone)
 			w->more |= pp_pairs_sweep(d);
 		if (!r)
-			pp_matches_collect(d);
+			pp_matches_collect(d, w->parties && !w->why_parties[0]);
 	}
 	if (!r)
 		r = sync_sockets(&a, gone, e);

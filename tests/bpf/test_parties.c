@@ -259,7 +259,7 @@ static void test_matches(void)
 	free(name);
 	s.rule[PP_INGRESS][0] = (struct pp_slot_rule){ 1, b };
 	bpf_map_update_elem(d.slots_fd, &id, &s, BPF_ANY);
-	pp_matches_collect(&d);
+	pp_matches_collect(&d, true);
 	ok(!pp_match_find(&d, "10.0.0.0/8") && pp_match_find(&d, "internet") == b,
 	   "collect: what no slot leads to goes");
 	name = pp_match_name(&d, c);
@@ -273,7 +273,7 @@ static void test_matches(void)
 	is_u64((uint64_t)-get("one more", PP_MATCH_GROUPS, &again), ENOSPC, "matches: no more");
 	ok(!get("internet", PP_MATCH_BLOCKS, &again) && again == b, "matches: but the same");
 	bpf_map_delete_elem(d.slots_fd, &id);
-	pp_matches_collect(&d);
+	pp_matches_collect(&d, true);
 	is_u64(count(d.names_fd), 0, "collect: all go");
 }
 
