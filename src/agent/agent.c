@@ -21,8 +21,6 @@
 #define AGAIN_NS (1500 * MS)
 /* for the first lists of pods that rules name */
 #define MATCH_NS (10000 * MS)
-/* so many times as long as dealing with it takes, between two changes of pods elsewhere */
-#define OTHERS_TIMES 5
 
 static void make_due(struct pp_agent *a)
 {
@@ -98,8 +96,8 @@ static int make_plan(struct pp_agent *a)
 		uint64_t begin = pp_now();
 
 		r = pp_agent_match(a);
-		/* of 100 000 pods some change all the time */
-		a->others_next = pp_now() + OTHERS_TIMES * (pp_now() - begin + a->apply_ns);
+		if (a->others)
+			pp_others_took(a->others, pp_now() - begin + a->apply_ns);
 	}
 	if (!r)
 		a->parties_due = false;
@@ -231,23 +229,12 @@ static void on_cluster(void *arg)
 	make_due(a);
 }
 
-static void on_others_timer(void *arg)
+static void on_others(void *arg)
 {
 	struct pp_agent *a = arg;
 
 	a->parties_due = true;
 	make_due(a);
-}
-
-static void on_others(void *arg)
-{
-	struct pp_agent *a = arg;
-	uint64_t now = pp_now();
-
-	if (a->others_next <= now)
-		on_others_timer(a);
-	else
-		pp_source_arm(a->others_timer, a->others_next - now);
 }
 
 static void on_put(json_t *object, void *arg)
@@ -359,8 +346,6 @@ static int open_all(struct pp_agent *a, struct pp_err *e)
 	if (!r)
 		r = pp_source_timer(a->loop, apply, a, &a->apply_timer);
 	if (!r)
-		r = pp_source_timer(a->loop, on_others_timer, a, &a->others_timer);
-	if (!r)
 		r = pp_agent_open_expiry(a);
 	if (!r)
 		r = pp_cgroupfs_open(&a->cgroupfs, e);
@@ -396,7 +381,6 @@ static void close_all(struct pp_agent *a)
 	pp_sources_free(a->said);
 	pp_source_free(a->apply_timer);
 	pp_source_free(a->expiry_timer);
-	pp_source_free(a->others_timer);
 	pp_source_free(a->end_timer);
 	pp_source_free(a->signals);
 	if (a->signal_fd >= 0)

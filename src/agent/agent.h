@@ -57,7 +57,7 @@ struct pp_agent {
 	struct pp_leader *leader;
 	struct pp_http *http;
 	struct pp_notify *notify;	/* NULL: nobody wants to know */
-	struct pp_source *apply_timer, *expiry_timer, *signals, *end_timer, *others_timer;
+	struct pp_source *apply_timer, *expiry_timer, *signals, *end_timer;
 	int signal_fd;
 	struct pp_pods pods;
 	struct pp_plan *plan;		/* NULL: not all is known yet */
@@ -72,7 +72,7 @@ struct pp_agent {
 	bool plan_due;		/* what it is made of has changed */
 	bool parties_due;	/* and what these are made of */
 	bool matched;		/* all pods that rules name were known once */
-	uint64_t began, others_next; /* pp_now(); pods elsewhere are not looked at before */
+	uint64_t began;		/* pp_now() */
 	bool half_known;	/* objects had faults already when it began */
 	bool names_due;		/* and perhaps the cgroups that objects name */
 	bool rests;		/* nothing has changed for a sweep: its memory is trimmed */

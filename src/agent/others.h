@@ -31,13 +31,16 @@ struct pp_others_stats {
  * Follows nothing yet. changed(arg) is called, from a timer of the loop, when pods have come or
  * gone, have other labels, addresses or identities, or have ended; and when a watch has had its
  * first list, of which nothing is told before. That is 20 ms after the first such change, and not
- * before five times as long has passed as the last changed() took. It may call pp_others_want().
- * 0 or -errno.
+ * before five times as long has passed as the last changed(), with pp_others_took(), took. It may
+ * call pp_others_want(). 0 or -errno.
  */
 int pp_others_new(struct pp_kube *k, struct pp_loop *l, void (*changed)(void *arg), void *arg,
 		  struct pp_others **ret);
 /* To be freed before the loop and the client. */
 void pp_others_free(struct pp_others *o);
+
+/* What changed() told of was dealt with later, and took so long, ns. */
+void pp_others_took(struct pp_others *o, uint64_t ns);
 
 /*
  * Follows these and no others: watches that there are go on, those no more wanted end at once.
