@@ -23,8 +23,8 @@ struct pp_report_object {
 	size_t pods, enforced; /* that it applies to; of these, where all of it is in force */
 	const char *problem;   /* one line; NULL: none */
 	/*
-	 * What kind of problem, a word in CamelCase: Invalid, ChoiceNotAllowed, NoEffect. NULL is
-	 * NotEnforced
+	 * What kind of problem, a word in CamelCase: Invalid, ChoiceNotAllowed, NoEffect,
+	 * PeersUnknown. NULL is NotEnforced
 	 */
 	const char *reason;
 	bool applies; /* also without pods: to the node's uplink, or to cgroups */

@@ -132,6 +132,17 @@ bool pp_agent_matched(const struct pp_agent *a)
 	return !a->others || pp_others_known(a->others);
 }
 
+const char *pp_agent_match_why(const struct pp_agent *a)
+{
+	struct pp_others_stats o = { .why = "" };
+
+	if (a->unmet.parties[0])
+		return a->unmet.parties;
+	if (a->others)
+		pp_others_stats(a->others, &o);
+	return o.why;
+}
+
 size_t pp_agent_count_peers(const struct pp_agent *a, const struct pp_plan_match *m)
 {
 	return m && !m->all && a->parties && m->index < a->plan->n_matches

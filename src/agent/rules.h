@@ -13,6 +13,9 @@ int pp_agent_match(struct pp_agent *a);
 /* Are all pods known that the rules name? Where there is no API there are none. */
 bool pp_agent_matched(const struct pp_agent *a);
 
+/* Why rules may not be in force towards all of their peers; "" if nothing is known against it. */
+const char *pp_agent_match_why(const struct pp_agent *a);
+
 /*
  * The most rules of a subject that are for one peer, of all ports, where that is more than fits on
  * a connection's way: the last of them may not bind. 0: all fit. *ret_room is how many do.

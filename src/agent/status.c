@@ -100,22 +100,35 @@ static int by_object(const void *text, const void *note)
 	return n->object ? strcmp(text, n->object) : 1;
 }
 
-/* Pods and blocks that its rules are for, each match once. */
-static size_t count_peers(const struct pp_agent *a, const char *text)
+/* Pods and blocks that its rules are for, each match once. Whether it has rules for some. */
+static bool count_peers(const struct pp_agent *a, const char *text, size_t *ret)
 {
 	const struct pp_plan *plan = a->plan;
-	_cleanup_free_ bool *seen = calloc(plan->n_matches + 1, sizeof(*seen));
-	size_t n = 0;
+	_cleanup_free_ bool *seen = plan->n_matches ? calloc(plan->n_matches, sizeof(*seen)) : NULL;
+	bool some = false;
 
+	*ret = 0;
 	for (size_t i = 0; seen && i < plan->n_pipes; i++) {
 		const struct pp_plan_match *m = plan->pipes[i]->match;
 
-		if (!m || seen[m->index] || !names(plan->pipes[i]->ceil_from, text))
+		if (!m || m->all || seen[m->index] || !names(plan->pipes[i]->ceil_from, text))
 			continue;
-		seen[m->index] = true;
-		n += pp_agent_count_peers(a, m);
+		seen[m->index] = some = true;
+		*ret += pp_agent_count_peers(a, m);
 	}
-	return n;
+	return some;
+}
+
+/* A rule for peers that are not all known limits some of what it is to limit, or nothing. */
+static void note_peers(struct report *r, size_t i)
+{
+	const char *why = pp_agent_match_why(r->a);
+
+	if (!count_peers(r->a, r->text[i], &r->o[i].peers) || !why[0])
+		return;
+	snprintf(r->why[i], sizeof(r->why[i]), "peers of its rules: %s", why);
+	r->o[i].problem = r->why[i];
+	r->o[i].reason = "PeersUnknown";
 }
 
 /* The first note on the object, which begins with whom it is about. */
@@ -192,9 +205,9 @@ static void add_planned(struct report *r)
 			.pods = o->n_subjects,
 			.enforced = o->n_subjects,
 			.applies = o->n_subjects || is_uplink(plan, o),
-			.peers = o->kind == PP_CLASS ? 0 : count_peers(r->a, r->text[i]),
 		};
 		note_remark(r, i);
+		note_peers(r, i);
 	}
 }
 
