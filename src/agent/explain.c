@@ -10,6 +10,15 @@
 #include "bpf/law.h"
 #include "kernel/pairs.h"
 
+/* Of one that is full with its share of another it is that one. */
+bool pp_agent_binds(const struct pp_pipe *p)
+{
+	uint64_t C = pp_law_rate(p), ago = pp_now() - p->last;
+
+	return !p->observe && C == p->rate && p->y >= C - C / 8 &&
+	       ago < PP_NSEC + 8 * pp_law_epoch(p);
+}
+
 static json_int_t bits(uint64_t bytes)
 {
 	return bytes < PP_NO_CEIL ? (json_int_t)bytes * 8 : -1;
@@ -56,17 +65,6 @@ static void set_match(const struct pp_agent *a, json_t *o, const struct pp_plan_
 	set_text(o, "per", p->pairs ? "Pair" : p->subject != SIZE_MAX ? "Pod" : NULL);
 }
 
-static bool any_binds(const json_t *pairs)
-{
-	size_t i;
-	json_t *pair;
-
-	json_array_foreach(pairs, i, pair)
-		if (json_is_true(json_object_get(pair, "binds")))
-			return true;
-	return false;
-}
-
 json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe *p,
 			    const char *why)
 {
@@ -94,9 +92,8 @@ json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe 
 		set_text(o, "why", "its cgroup is not there");
 	if (!pipe)
 		return o;
-	if (p->pairs)
-		set(o, "pairs", pp_agent_pairs_json(a, k));
-	set(o, "binds", json_boolean(pp_agent_binds(pipe) || any_binds(json_object_get(o, "pairs"))));
+	set(o, "binds",
+	    json_boolean(pp_agent_binds(pipe) || (p->pairs && pp_agent_pair_binds(a, k))));
 	set(o, "capacity", json_integer(bits(pp_min(pp_law_rate(pipe), pipe->rate))));
 	if (!pipe->members)
 		set(o, "fair_rate",
@@ -126,6 +123,16 @@ static void chain(const struct pp_agent *a, json_t *list, const struct pp_plan_p
 		json_array_append_new(list, pp_agent_limit_json(a, p, why));
 }
 
+static json_t *rule(const struct pp_agent *a, const struct pp_plan_pipe *p, const char *why)
+{
+	uint32_t k = a->loaded ? a->in_kernel.pipe[p->index] : 0;
+	json_t *o = pp_agent_limit_json(a, p, why);
+
+	if (k && p->pairs)
+		set(o, "pairs", pp_agent_pairs_json(a, k));
+	return o;
+}
+
 static json_t *limits(const struct pp_agent *a, const struct pp_plan_subject *s)
 {
 	json_t *list = json_array();
@@ -139,8 +146,7 @@ static json_t *limits(const struct pp_agent *a, const struct pp_plan_subject *s)
 				json_array_append_new(
 					list, pp_agent_limit_json(a, s->cap[way][i], why));
 		for (size_t i = 0; i < s->n_rules[way]; i++)
-			json_array_append_new(list,
-					      pp_agent_limit_json(a, s->rule[way][i].pipe, why));
+			json_array_append_new(list, rule(a, s->rule[way][i].pipe, why));
 		chain(a, list, s->uplink[way], why);
 	}
 	return list;

@@ -15,8 +15,8 @@ static const struct pp_plan_subject *subject_of(const struct pp_plan *plan,
 /* What goes through it now; nothing, if its last epoch is long over. */
 static void add_traffic(json_t *o, const struct pp_pipe *p)
 {
-	uint64_t ago = pp_now() - p->last, refused = 0;
-	bool idle = ago > PP_NSEC && ago > 8 * pp_law_epoch(p);
+	bool idle = pp_pipe_idle(p, pp_now());
+	uint64_t refused = 0;
 
 	for (int why = 0; why < PP_N_REFUSAL; why++)
 		refused += p->refused[why];

@@ -17,6 +17,9 @@ int pp_agent_limits(FILE *f, const char *rest, void *arg);
 /* Why what limits a subject in this direction is not in force; "" if it is. */
 const char *pp_agent_why_not(const struct pp_agent *a, const struct pp_plan_subject *s, int way);
 
+/* A limit binds that was full in its last epoch, if that is not long ago. */
+bool pp_agent_binds(const struct pp_pipe *p);
+
 /* One limit as both pages have it; why as above. To be freed. */
 json_t *pp_agent_limit_json(const struct pp_agent *a, const struct pp_plan_pipe *p,
 			    const char *why);

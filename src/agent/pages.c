@@ -6,6 +6,7 @@
 
 #include "agent/agent.h"
 #include "agent/limits.h"
+#include "agent/rules.h"
 #include "base/base.h"
 #include "bpf/law.h"
 #include "kernel/pairs.h"
@@ -64,16 +65,9 @@ static int readyz(FILE *f, const char *rest, void *arg)
 	}
 	if (a->unmet.peers[0])
 		fprintf(f, "[!]peers: %s\n", a->unmet.peers);
-	if (a->others) {
-		struct pp_others_stats o;
-
-		pp_others_stats(a->others, &o);
-		if (o.why[0] || !o.synced)
-			fprintf(f, "[!]peers of rules: %s\n",
-				o.why[0] ? o.why : "not all are known yet");
-	}
-	if (a->unmet.parties[0])
-		fprintf(f, "[!]peers of rules: %s\n", a->unmet.parties);
+	if (pp_agent_match_why(a)[0] || !pp_agent_matched(a))
+		fprintf(f, "[!]peers of rules: %s\n",
+			pp_agent_match_why(a)[0] ? pp_agent_match_why(a) : "not all are known yet");
 	if (a->unmet.locals[0])
 		fprintf(f, "[!]uplink: %s\n", a->unmet.locals);
 	return known && applied ? 200 : 503;
@@ -146,7 +140,7 @@ static const struct {
 
 static double value_of(const struct pp_pipe *p, enum value value)
 {
-	bool idle = pp_now() - p->last > PP_NSEC && pp_now() - p->last > 8 * pp_law_epoch(p);
+	bool idle = pp_pipe_idle(p, pp_now());
 	uint64_t refused = 0;
 
 	for (int why = 0; why < PP_N_REFUSAL; why++)
@@ -242,18 +236,22 @@ static void many_metrics(FILE *f, const struct pp_agent *a)
 			const struct pp_plan_pipe *p = plan->pipes[i];
 			bool pod = p->subject != SIZE_MAX && plan->subjects[p->subject].namespace;
 			char name[5000];
+			const struct pp_pipe *pipe = &a->d.pipes[a->in_kernel.pipe[i]];
 			struct pp_pipe sum;
 
 			if (!a->in_kernel.pipe[i] || (pod && !p->observe && !p->match))
 				continue;
-			sum = pp_pairs_sum(&a->d, a->in_kernel.pipe[i]);
+			if (p->pairs) {
+				sum = pp_pairs_sum(&a->d, a->in_kernel.pipe[i]);
+				pipe = &sum;
+			}
 			fprintf(f,
 				"podpace_%s{limit=\"%s\",direction=\"%s\",uplink=\"%s\",observe=\"%s\"} "
 				"%.15g\n",
 				metrics[m].many, label(name, sizeof(name), p->name),
 				pp_agent_dirs[p->way],
 				p->uplink ? "true" : "false", p->observe ? "true" : "false",
-				value_of(&sum, metrics[m].value));
+				value_of(pipe, metrics[m].value));
 		}
 	}
 }

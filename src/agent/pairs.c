@@ -7,16 +7,30 @@
 #include "agent/pairs.h"
 #include "base/base.h"
 #include "bpf/law.h"
+#include "kernel/locals.h"
 
 #define MOST 1000
 
-/* Of one that is full with its share of another it is that one which binds. */
-bool pp_agent_binds(const struct pp_pipe *p)
+static bool is_of(const struct pp_pipe *p, uint32_t k)
 {
-	uint64_t C = pp_law_rate(p), ago = pp_now() - p->last;
+	return p->kind == PP_KIND_PAIR && p->rate && p->of == k;
+}
 
-	return !p->observe && C == p->rate && p->y >= C - C / 8 &&
-	       ago < PP_NSEC + 8 * pp_law_epoch(p);
+bool pp_agent_pair_binds(const struct pp_agent *a, uint32_t k)
+{
+	for (uint32_t i = PP_MAX_PIPES; i < PP_ALL_PIPES; i++)
+		if (is_of(&a->d.pipes[i], k) && pp_agent_binds(&a->d.pipes[i]))
+			return true;
+	return false;
+}
+
+/* Without the length that a prefix has. */
+static void format_address(const uint8_t address[static 16], char *text, socklen_t size)
+{
+	static const uint8_t v4[12] = { [10] = 255, [11] = 255 };
+	bool is_v4 = memcmp(address, v4, sizeof(v4)) == 0;
+
+	inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address + 12 : address, text, size);
 }
 
 struct names {
@@ -46,24 +60,20 @@ static void name_pod(const struct names *n, uint64_t identity, char text[static 
 
 static void name_peer(const struct names *n, const uint8_t peer[static 16], char text[static 400])
 {
-	static const uint8_t pod[8] = { 255, 255, 255, 255, 255, 255, 255, 255 };
-	static const uint8_t v4[12] = { [10] = 255, [11] = 255 };
+	struct pp_local pod;
 	uint64_t identity;
 
-	if (memcmp(peer, pod, sizeof(pod)) == 0) {
-		memcpy(&identity, peer + 8, sizeof(identity));
+	memcpy(&identity, peer + 8, sizeof(identity));
+	pod = pp_local_of_pod(identity);
+	if (memcmp(peer, pod.addr, sizeof(pod.addr)) == 0)
 		name_pod(n, identity, text);
-	} else if (memcmp(peer, v4, sizeof(v4)) == 0) {
-		inet_ntop(AF_INET, peer + 12, text, 400);
-	} else {
-		inet_ntop(AF_INET6, peer, text, 400);
-	}
+	else
+		format_address(peer, text, 400);
 }
 
 static json_t *one(const struct names *n, const struct pp_pipe *p)
 {
-	uint64_t ago = pp_now() - p->last;
-	bool idle = ago > PP_NSEC && ago > 8 * pp_law_epoch(p);
+	bool idle = pp_pipe_idle(p, pp_now());
 	char peer[400];
 
 	name_peer(n, p->peer, peer);
@@ -84,7 +94,7 @@ json_t *pp_agent_pairs_json(const struct pp_agent *a, uint32_t k)
 	for (uint32_t i = PP_MAX_PIPES; i < PP_ALL_PIPES && json_array_size(list) < MOST; i++) {
 		const struct pp_pipe *p = &a->d.pipes[i];
 
-		if (p->kind == PP_KIND_PAIR && p->rate && p->of == k)
+		if (is_of(p, k))
 			json_array_append_new(list, one(&n, p));
 	}
 	return list;
@@ -94,15 +104,11 @@ json_t *pp_agent_pairs_json(const struct pp_agent *a, uint32_t k)
 
 static json_t *pod_json(uint64_t identity, const uint8_t (*addresses)[16], size_t n)
 {
-	static const uint8_t v4[12] = { [10] = 255, [11] = 255 };
 	json_t *list = json_array();
 	char text[64];
 
 	for (size_t i = 0; i < n; i++) {
-		bool is_v4 = memcmp(addresses[i], v4, sizeof(v4)) == 0;
-
-		inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? addresses[i] + 12 : addresses[i],
-			  text, sizeof(text));
+		format_address(addresses[i], text, sizeof(text));
 		json_array_append_new(list, json_string(text));
 	}
 	snprintf(text, sizeof(text), "%016" PRIx64, identity);

@@ -13,5 +13,5 @@
  */
 json_t *pp_agent_pairs_json(const struct pp_agent *a, uint32_t k);
 
-/* A limit binds that was full in its last epoch, if that is not long ago. */
-bool pp_agent_binds(const struct pp_pipe *p);
+/* Does one of them bind? */
+bool pp_agent_pair_binds(const struct pp_agent *a, uint32_t k);

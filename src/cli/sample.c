@@ -67,7 +67,7 @@ static void update(const struct pp_datapath *d, struct pp_sample *s, uint64_t no
 	s->now = pp_pairs_sum(d, s->limit.pipe);
 	/* all the sums of the epoch that is under way are in, so `bytes` lags behind by nothing */
 	s->rate = (s->now.bytes - was.bytes) * PP_NSEC / dt;
-	idle = now - s->now.last > 8 * pp_law_epoch(&s->now) && now - s->now.last > PP_NSEC;
+	idle = pp_pipe_idle(&s->now, now);
 	s->capacity = pp_law_rate(&s->now);
 	s->shared = s->now.members > 0;
 	s->flows = idle ? 0 : s->now.n16 / 16;

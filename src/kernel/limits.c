@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/base.h"
+#include "bpf/law.h"
 #include "kernel/ledger.h"
 #include "kernel/limits.h"
 #include "kernel/matches.h"
@@ -22,6 +23,13 @@ static uint64_t clock_ns(clockid_t id)
 uint64_t pp_now(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
+}
+
+bool pp_pipe_idle(const struct pp_pipe *p, uint64_t now)
+{
+	uint64_t ago = now - p->last;
+
+	return ago > PP_NSEC && ago > 8 * pp_law_epoch(p);
 }
 
 uint32_t pp_pipes_end(const struct pp_datapath *d)

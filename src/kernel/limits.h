@@ -105,5 +105,8 @@ void pp_pipe_configure(struct pp_pipe *p, uint64_t id, const struct pp_limit_ask
 /* For members.c: pipe k of what the cgroup of pipe `of`, which has members, sends itself. */
 void pp_pipe_configure_own(struct pp_datapath *d, uint32_t k, uint32_t of);
 
+/* Has nothing gone through it for a while? Then what its last epoch found is old. */
+bool pp_pipe_idle(const struct pp_pipe *p, uint64_t now);
+
 /* Nanoseconds of the clock that the programs use. */
 uint64_t pp_now(void);

@@ -4,7 +4,6 @@
 #include <bpf/bpf.h>
 
 #include "base/base.h"
-#include "bpf/law.h"
 #include "kernel/limits.h"
 #include "kernel/pairs.h"
 #include "kernel/slots.h"
@@ -134,7 +133,7 @@ struct pp_pipe pp_pairs_sum(const struct pp_datapath *d, uint32_t k)
 		    !follows(d, p))
 			continue;
 		add_counters(&sum, p);
-		if (now - p->last > PP_NSEC && now - p->last > 8 * pp_law_epoch(p))
+		if (pp_pipe_idle(p, now))
 			continue;
 		sum.n16 += p->n16;
 		sum.y += p->y;
