@@ -73,26 +73,14 @@ __noinline int pp_path_of_skb(struct __sk_buff *skb, struct pp_path *path, struc
 }
 
 /* Of a packet that goes that way, for the path of direction dir. */
-__noinline int pp_party_of_skb(struct __sk_buff *skb, struct party *q, __u32 dir, __u32 way)
+static __always_inline void party_of_skb(struct __sk_buff *skb, struct party *q, __u32 dir,
+					 __u32 way)
 {
-	__u32 l4 = 40;
+	__u32 ports = pp_peer_of_skb(skb, &q->addr, way);
 	__be16 port = 0;
-	__u8 b = 0;
 
-	if (!q)
-		return 0;
-	if (skb->protocol == bpf_htons(0x0800)) {
-		__builtin_memset(&q->addr, 0, sizeof(q->addr));
-		q->addr.addr[10] = q->addr.addr[11] = 255;
-		bpf_skb_load_bytes(skb, way == PP_EGRESS ? 16 : 12, q->addr.addr + 12, 4);
-		bpf_skb_load_bytes(skb, 0, &b, 1);
-		l4 = (b & 15) * 4;
-	} else {
-		bpf_skb_load_bytes(skb, way == PP_EGRESS ? 24 : 8, q->addr.addr, 16);
-	}
-	bpf_skb_load_bytes(skb, dir == way ? l4 + 2 : l4, &port, 2);
+	bpf_skb_load_bytes(skb, dir == way ? ports + 2 : ports, &port, 2);
 	q->port = bpf_ntohs(port);
-	return 0;
 }
 
 /* Of a connection: what its socket says, whatever NAT has made of it on the packet. */
@@ -113,11 +101,7 @@ static __always_inline void party_of_sk(struct bpf_sock *sk, struct party *q, __
 	}
 	a[3] = last;
 	__builtin_memcpy(q->addr.addr, a, sizeof(a));
-	q->identity = l ? l->identity : 0;
-	if (dir == PP_INGRESS)
-		q->port = sk->src_port;
-	else
-		q->port = bpf_ntohs(l && l->port ? l->port : sk->dst_port);
+	party_of_link(q, l, dir, sk->src_port, sk->dst_port);
 }
 
 /* Has the socket another peer with each packet? */
@@ -136,7 +120,10 @@ static __always_inline int same_peer(const struct pp_path *path, const struct pa
 	return a[0] == b[0] && a[1] == b[1] && path->port == q->port;
 }
 
-/* Datagrams of a socket have been with another peer: it is not new to what it comes back to. */
+/*
+ * A socket's datagrams go to another peer than the last. Of the pipes behind those of rules, of the
+ * uplink, the place is another where more or fewer rules match: it is not new to them.
+ */
 __noinline int pp_path_return(struct pp_path *path)
 {
 	if (!path)
@@ -169,7 +156,7 @@ __noinline int pp_look_up(struct __sk_buff *skb, struct pp_path *path, struct pp
 	q.protocol = sk->protocol;
 	if (st->nrules[PP_EGRESS] | st->nrules[PP_INGRESS]) {
 		if (has_many_peers(sk)) {
-			pp_party_of_skb(skb, &q, dir, way);
+			party_of_skb(skb, &q, dir, way);
 			if (!anew && same_peer(path, &q))
 				return 0;
 			path->peer = q.addr;
@@ -331,12 +318,8 @@ static __always_inline void party_of_tcp(struct tcp_sock *tp, struct party *q, _
 		__builtin_memcpy(q->addr.addr + 12, &v4, 4);
 	}
 	q->protocol = IPPROTO_TCP;
-	q->identity = l ? l->identity : 0;
-	if (dir == PP_INGRESS)
-		q->port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	else
-		q->port = bpf_ntohs(l && l->port ? l->port
-						 : BPF_CORE_READ(sk, __sk_common.skc_dport));
+	party_of_link(q, l, dir, BPF_CORE_READ(sk, __sk_common.skc_num),
+		      BPF_CORE_READ(sk, __sk_common.skc_dport));
 }
 
 /* l may be NULL. */

@@ -30,6 +30,32 @@ static __always_inline struct pp_local local_of_pod(__u64 identity)
 	return pod;
 }
 
+/* The other end's address in a packet that goes that way. Returns where its ports are. */
+__noinline __u32 pp_peer_of_skb(struct __sk_buff *skb, struct pp_local *peer, __u32 way)
+{
+	__u8 b = 0;
+
+	if (!peer)
+		return 0;
+	if (skb->protocol != bpf_htons(0x0800)) {
+		bpf_skb_load_bytes(skb, way == PP_EGRESS ? 24 : 8, peer->addr, 16);
+		return 40; /* IPv6 extension headers are not looked for */
+	}
+	__builtin_memset(peer, 0, sizeof(*peer));
+	peer->addr[10] = peer->addr[11] = 255;
+	bpf_skb_load_bytes(skb, way == PP_EGRESS ? 16 : 12, peer->addr + 12, 4);
+	bpf_skb_load_bytes(skb, 0, &b, 1);
+	return (b & 15) * 4;
+}
+
+/* What a connection's other end has said of itself, and the port of one end or the other. */
+static __always_inline void party_of_link(struct party *q, const struct pp_link *l, __u32 dir,
+					  __u16 own, __be16 theirs)
+{
+	q->identity = l ? l->identity : 0;
+	q->port = dir == PP_INGRESS ? own : bpf_ntohs(l && l->port ? l->port : theirs);
+}
+
 /*
  * Whom this address or identity stands for. On older kernels (6.1) a map's key may not lie in
  * memory that a global function is given.

@@ -209,15 +209,13 @@ static __always_inline int is_near(const struct pp_local *peer, const struct pp_
 /* Of a path with pipes of the uplink's, those that count the packet. */
 __noinline int pp_narrow(struct __sk_buff *skb, struct pp_path *path, __u32 dir)
 {
-	struct pp_local peer = { .addr = { [10] = 255, [11] = 255 } };
 	struct bpf_sock *sk = skb->sk;
+	struct pp_local peer;
 
 	if (!path || !sk || !(sk = bpf_sk_fullsock(sk)))
 		return 0;
-	if (skb->protocol == bpf_htons(0x0800))
-		bpf_skb_load_bytes(skb, dir == PP_EGRESS ? 16 : 12, peer.addr + 12, 4);
-	else
-		bpf_skb_load_bytes(skb, dir == PP_EGRESS ? 24 : 8, peer.addr, 16);
+	__builtin_memset(&peer, 0, sizeof(peer));
+	pp_peer_of_skb(skb, &peer, dir);
 	path->n = is_near(&peer, bpf_sk_storage_get(&pp_links, sk, 0, 0)) ? path->near : path->all;
 	return 0;
 }
