@@ -142,6 +142,21 @@ static inline struct pp_pipe *rules_add(uint32_t k, uint64_t cgroup_id, uint32_t
 	return p;
 }
 
+/* Pipes that rules_counted() looks at: from 1 on. */
+#define RULES_COUNTED 8
+
+/* Of these, those that have counted something since the last call, a bit each. */
+static inline uint32_t rules_counted(void)
+{
+	uint32_t mask = 0;
+
+	for (int k = 1; k <= RULES_COUNTED; k++) {
+		mask |= (uint32_t)(rig.pipe[k].packets > 0) << k;
+		rig.pipe[k].packets = 0;
+	}
+	return mask;
+}
+
 /* The path of what a socket sends; all zeros where it has no record. */
 static inline struct rules_path rules_path_of(int fd)
 {

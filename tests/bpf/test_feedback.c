@@ -111,15 +111,6 @@ static int open_connection(struct pp_wire *ret_syn, uint32_t *ret_len)
 	return fd;
 }
 
-static void reset(int fd)
-{
-	struct linger now = { .l_onoff = 1 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-	wire_settle(&wire, 20);
-}
-
 /* SO_MAX_PACING_RATE of the kernel, past podpace's own hook, which is not attached. */
 static uint64_t pace_of(int fd)
 {
@@ -170,7 +161,7 @@ static void test_hello(const char *name)
 	is_u64(pace_of(fd), NO_PACE, "%s, not a peer: the SYN-ACK's rate is not heard", name);
 	is_u64(tell(fd, 1000000), NO_PACE, "%s, not a peer: nor one later", name);
 	is_u64(next_segment(fd, &w), 0, "%s, not a peer: nothing is said", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 
 	begin(PP_EGRESS, true);
 	fd = open_connection(&w, &len);
@@ -180,7 +171,7 @@ static void test_hello(const char *name)
 	is_u64(next_segment(fd, &w), PP_WIRE_HELLO_LEN, "%s, a peer: and the next segment", name);
 	is_u64(next_segment(fd, &w), 0, "%s, a peer: not a third", name);
 	is_u64(pace_of(fd), NO_PACE, "%s, a peer that says nothing: no pace", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 static void test_told(const char *name)
@@ -228,7 +219,7 @@ static void test_told(const char *name)
 	is_u64(tell(fd, 2000), pace, "%s: an acknowledgement from long ago", name);
 	wire.next = was;
 	is_u64(tell(fd, 2000), 2000, "%s: and a true one", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* How many packets the host sends of 20 segments before anything is acknowledged. */
@@ -247,7 +238,7 @@ static int first_flight(const struct pp_wire *told)
 		rig_die("send");
 	while (read(wire.fd, packet, sizeof(packet)) > 0)
 		n++;
-	reset(fd);
+	wire_reset(&wire, fd);
 	return n;
 }
 
@@ -290,7 +281,7 @@ static void test_malformed(const char *name)
 			tell(fd, 1000000);
 		}
 	is_u64(wrong, 0, "%s: each of %d options with a flipped bit", name, n);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* --- as a receiver */
@@ -322,14 +313,14 @@ static void test_tells(const char *name)
 		ends++;
 	is_u64(ends, 4, "%s, no longer limited: said four times", name);
 	is_u64(next_segment(fd, &w), 0, "%s, no longer limited: and then nothing", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 
 	begin(PP_INGRESS, true);
 	rig_limit(1, cgroup, MEDIUM);
 	fd = open_connection(&w, &len);
 	next_segment(fd, &w);
 	is_u64(next_segment(fd, &w), 0, "%s, limited: no rate to a peer that said no hello", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 static void test_syn_ack(const char *name)
@@ -372,7 +363,7 @@ static void test_syn_ack(const char *name)
 			is_u64(w.rate, cases[i].limited ? rounded(MEDIUM / 16) : 0,
 			       "%s, SYN-ACK, %s: first rate", name, cases[i].name);
 		}
-		reset(fd);
+		wire_reset(&wire, fd);
 	}
 }
 

@@ -144,15 +144,6 @@ static int open_connection(void)
 	return fd;
 }
 
-static void reset(int fd)
-{
-	struct linger now = { .l_onoff = 1 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-	wire_settle(&wire, 20);
-}
-
 /* Bytes that the application can read now. */
 static uint64_t drain(int fd)
 {
@@ -195,7 +186,7 @@ static void test_stream(size_t kind)
 	is_u64(p->packets, wire.sent_packets, "TCP %s: packets are those that the peer sent", name);
 	is_u64(p->bytes, wire.sent_bytes, "TCP %s: bytes are those that the peer sent", name);
 	is_u64(all_refused(p), 0, "TCP %s: none refused", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* The SYN is the listener's packet. */
@@ -228,7 +219,7 @@ static void test_listener(size_t kind)
 	is_u64(p->packets, wire.sent_packets, "accepted %s: packets are those that the peer sent",
 	       name);
 	is_u64(p->bytes, wire.sent_bytes, "accepted %s: bytes are those that the peer sent", name);
-	reset(child);
+	wire_reset(&wire, child);
 	close(fd);
 }
 
@@ -284,7 +275,7 @@ static void test_queue(size_t kind)
 	set_queue(p, 3 * PP_NSEC);
 	wire_send(&wire, 20, 0);
 	is_u64(drain(fd), 0, "TCP %s, queue 3 s: 20 bytes are dropped", kinds[kind].name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /*
@@ -318,7 +309,7 @@ static void test_share(size_t kind)
 	usleep(100000);
 	wire_send(&wire, 1000, 0);
 	is_u64(drain(fd), 1000, "TCP %s beyond its share: 100 ms later, passes", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 static void test_datagrams(bool v6)

@@ -17,24 +17,12 @@
 #include "wire.h"
 
 #define FAST 1000000000
-#define MAX_RULE 8
 #define OWNER 0x1111111111111111ULL  /* of the peer's address */
 #define OTHER 0x2222222222222222ULL  /* behind it */
 #define NOBODY 0x3333333333333333ULL /* nothing is known of it */
 
 static struct wire wire;
 static uint64_t cgroup; /* that the sockets are in */
-
-static uint32_t counted(void)
-{
-	uint32_t mask = 0;
-
-	for (int k = 1; k <= MAX_RULE; k++) {
-		mask |= (uint32_t)(rig.pipe[k].packets > 0) << k;
-		rig.pipe[k].packets = 0;
-	}
-	return mask;
-}
 
 static const char *peer_text(void)
 {
@@ -51,15 +39,6 @@ static int make_socket(int type)
 	if (type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
-}
-
-static void reset(int fd)
-{
-	struct linger now = { .l_onoff = 1 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-	wire_settle(&wire, 20);
 }
 
 /* --- connections */
@@ -106,22 +85,22 @@ static int open_connection(uint32_t *ret_syn, uint32_t *ret_ack)
 	socklen_t len = wire_peer(&wire, 7000, &to);
 	int fd = make_socket(SOCK_STREAM);
 
-	counted();
+	rules_counted();
 	if (connect(fd, (struct sockaddr *)&to, len) < 0 && errno != EINPROGRESS)
 		rig_die("connect");
-	*ret_syn = counted();
+	*ret_syn = rules_counted();
 	wire_settle(&wire, 20);
-	*ret_ack = counted();
+	*ret_ack = rules_counted();
 	return fd;
 }
 
 static uint32_t next_segment(int fd)
 {
-	counted();
+	rules_counted();
 	if (send(fd, "0123456789", 10, MSG_NOSIGNAL) != 10)
 		rig_die("send");
 	wire_settle(&wire, 5);
-	return counted();
+	return rules_counted();
 }
 
 static void test_identity(const char *name)
@@ -149,7 +128,7 @@ static void test_identity(const char *name)
 		       cases[i].name);
 		is_u64(next_segment(fd), 1U << cases[i].rule, "%s, %s: and data", name,
 		       cases[i].name);
-		reset(fd);
+		wire_reset(&wire, fd);
 	}
 }
 
@@ -166,7 +145,7 @@ static void test_late(const char *name)
 	wire_send(&wire, 0, 0);
 	say(0);
 	is_u64(next_segment(fd), 1 << 2, "%s, said late: by who it is", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* As a receiver, of one that has connected. */
@@ -185,15 +164,15 @@ static void test_received(const char *name)
 	say(OTHER);
 	wire_syn(&wire, port);
 	wire_settle(&wire, 20);
-	counted();
+	rules_counted();
 	wire_send(&wire, 500, 0);
-	is_u64(counted(), 1 << 2, "%s, accepted: what comes goes by who it is", name);
+	is_u64(rules_counted(), 1 << 2, "%s, accepted: what comes goes by who it is", name);
 	rules_party(rules_pod(OTHER), OTHER, 4);
 	rig.state->gen++;
 	wire_send(&wire, 500, 0);
-	is_u64(counted(), 1 << 4, "%s, accepted: and into its new group", name);
+	is_u64(rules_counted(), 1 << 4, "%s, accepted: and into its new group", name);
 	say(0);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* Who is in a rule changes: the next packet of a connection goes by that. */
@@ -219,7 +198,7 @@ static void test_changes(const char *name)
 	rules_party(a, OWNER, 1);
 	rig.state->gen++;
 	is_u64(next_segment(fd), 1 << 1, "%s, changes: in a rule again", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* A rule's rate is the pace of the connections that it is for, and of no other. */
@@ -243,7 +222,7 @@ static void test_pace(const char *name)
 		next_segment(fd);
 	getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &pace, &len);
 	ok(pace && pace <= 500000, "%s, and by another when it is: %" PRIu64, name, pace);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* --- pairs */
@@ -340,7 +319,7 @@ static void test_pair_identity(const char *name)
 	k = rules_pair_of(2, rules_pod(OTHER));
 	ok(k && rig.pipe[k].packets > 0, "%s: a pair with who is behind an address", name);
 	ok(!rules_pair_of(2, rules_pod(OWNER)), "%s: not with its owner", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 static void test_pairs_full(const char *name)

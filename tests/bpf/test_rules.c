@@ -15,29 +15,16 @@
 #include "wire.h"
 
 #define FAST PP_RATE_MAX
-#define MAX_RULE 8
 
 static struct wire wire;
 static uint64_t cgroup; /* that this process is in */
 
-/* Of pipes 1 to MAX_RULE those that have counted something since the last call, a bit each. */
-static uint32_t counted(void)
-{
-	uint32_t mask = 0;
-
-	for (int k = 1; k <= MAX_RULE; k++) {
-		mask |= (uint32_t)(rig.pipe[k].packets > 0) << k;
-		rig.pipe[k].packets = 0;
-	}
-	return mask;
-}
-
 static uint32_t run(const char *peer)
 {
-	counted();
+	rules_counted();
 	if (rig_send(&(struct rig_packet){ .len = 1000, .peer = peer }) != PASS)
 		rig_die("refused");
-	return counted();
+	return rules_counted();
 }
 
 static void test_all(void)
@@ -177,11 +164,11 @@ static uint32_t send_to(int fd, uint8_t last, uint16_t port)
 		to.sin6_addr.s6_addr[15] = last;
 	else
 		((uint8_t *)&((struct sockaddr_in *)&to)->sin_addr)[3] = last;
-	counted();
+	rules_counted();
 	if (sendto(fd, "0123456789", 10, 0, (struct sockaddr *)&to, len) != 10)
 		rig_die("sendto");
 	wire_poll(&wire, 0);
-	return counted();
+	return rules_counted();
 }
 
 /* Its SYN alone: whatever comes back finds nothing. */
@@ -192,10 +179,10 @@ static uint32_t connect_to(uint16_t port)
 	int fd = make_socket(SOCK_STREAM);
 	uint32_t mask;
 
-	counted();
+	rules_counted();
 	if (connect(fd, (struct sockaddr *)&to, len) < 0 && errno != EINPROGRESS)
 		rig_die("connect");
-	mask = counted();
+	mask = rules_counted();
 	close(fd);
 	wire_settle(&wire, 20);
 	return mask;
@@ -255,9 +242,9 @@ static void test_ports_in(const char *name)
 		len = wire_host(&wire, port[i], &at);
 		if (bind(fd, (struct sockaddr *)&at, len) < 0)
 			rig_die("bind");
-		counted();
+		rules_counted();
 		wire_datagram(&wire, port[i], 100);
-		is_u64(counted(), want[i], "%s: UDP at %d", name, port[i]);
+		is_u64(rules_counted(), want[i], "%s: UDP at %d", name, port[i]);
 		close(fd);
 	}
 	for (uint16_t port = 7002; port <= 7003; port++) {
@@ -265,14 +252,14 @@ static void test_ports_in(const char *name)
 		len = wire_host(&wire, port, &at);
 		if (bind(fd, (struct sockaddr *)&at, len) < 0 || listen(fd, 8) < 0)
 			rig_die("listen");
-		counted();
+		rules_counted();
 		wire_syn(&wire, port);
-		is_u64(counted(), (port == 7003) << 1 | 1 << 2 | 1 << 3, "%s: a SYN at %d", name,
+		is_u64(rules_counted(), (port == 7003) << 1 | 1 << 2 | 1 << 3, "%s: a SYN at %d", name,
 		       port);
 		wire_poll(&wire, 100);
-		counted();
+		rules_counted();
 		wire_send(&wire, 100, 0);
-		is_u64(counted(), (port == 7003) << 1 | 1 << 2 | 1 << 3, "%s: data at %d", name,
+		is_u64(rules_counted(), (port == 7003) << 1 | 1 << 2 | 1 << 3, "%s: data at %d", name,
 		       port);
 		close(fd);
 		wire_settle(&wire, 20);

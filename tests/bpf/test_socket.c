@@ -94,16 +94,6 @@ static int open_connection(void)
 	return fd;
 }
 
-/* At once and by RST: nothing is left that could send later. */
-static void reset(int fd)
-{
-	struct linger now = { .l_onoff = 1 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
-	wire_settle(&wire, 20);
-}
-
 static uint64_t egress_runs(void)
 {
 	struct bpf_prog_info info = { 0 };
@@ -157,7 +147,7 @@ static void test_stream(size_t kind)
 	   runs, wire.packets);
 	is_u64(p->mss > p->mss_now ? p->mss : p->mss_now, WIRE_MTU, "TCP %s: largest segment",
 	       name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 static void test_datagrams(bool v6)
@@ -239,7 +229,7 @@ static void test_high_queue(size_t kind)
 	for (int i = 0; i < 100 && wire.payload < 1020; i++)
 		wire_poll(&wire, 20);
 	is_u64(wire.payload, 1020, "queue gone, TCP %s: the data come", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* The answer to a SYN is the listener's packet. */
@@ -273,7 +263,7 @@ static void test_listener(size_t kind)
 	is_u64(p->packets, wire.packets, "accepted %s: packets are those on the wire", name);
 	is_u64(p->bytes, wire.bytes, "accepted %s: bytes are those on the wire", name);
 	is_u64(wire.payload, 20000, "accepted %s: the peer has it all", name);
-	reset(child);
+	wire_reset(&wire, child);
 	close(fd);
 }
 
@@ -305,7 +295,7 @@ static void test_raw(void)
 	is_u64(sent, 20, "raw TCP: the application sees no error");
 	is_u64(p->refused[PP_REFUSED_QUEUE], 20, "raw TCP in a queue of 80 ms: refused");
 	is_u64(p->refused_bytes, 10 * (1020 + 40), "raw TCP in a queue of 80 ms: bytes refused");
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* TCP paces none of its first ten segments: only one may be in flight while a queue stands. */
@@ -326,7 +316,7 @@ static void test_opening(size_t kind)
 	is_u64(send(fd, data, 1000, 0), 1000, "opening %s, queue 0.5 s: sent", name);
 	is_u64(p->refused[PP_REFUSED_OPENING], 1,
 	       "opening %s, queue 0.5 s: the first segment waits", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 
 	fd = open_connection();
 	p = rig_limit(1, cgroup, MEDIUM);
@@ -352,7 +342,7 @@ static void test_opening(size_t kind)
 		wire_poll(&wire, 20);
 	is_u64(wire.payload, 23000, "opened %s, queue 80 ms: passes", name);
 	is_u64(all_refused(p), 0, "opened %s, queue 80 ms: none refused", name);
-	reset(fd);
+	wire_reset(&wire, fd);
 }
 
 /* The limit is found from a socket as deep below it as the kernel lets cgroups be. */
@@ -372,7 +362,7 @@ static void test_deep(void)
 	send_all(fd, 5000);
 	wire_settle(&wire, 50);
 	is_u64(p->packets, wire.packets, "TCP %d levels below a limit: packets", DEEP);
-	reset(fd);
+	wire_reset(&wire, fd);
 	rig_enter("limited");
 }
 

@@ -348,3 +348,12 @@ void wire_settle(struct wire *w, int ms)
 	while (wire_poll(w, ms))
 		;
 }
+
+void wire_reset(struct wire *w, int fd)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+	wire_settle(w, 20);
+}

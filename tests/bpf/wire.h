@@ -62,3 +62,6 @@ void wire_datagram(struct wire *w, uint16_t host_port, uint32_t bytes);
 int wire_poll(struct wire *w, int ms);
 /* Until nothing has come for `ms`. */
 void wire_settle(struct wire *w, int ms);
+
+/* Closes the host's socket, at once and by RST: nothing is left that could send later. */
+void wire_reset(struct wire *w, int fd);
